@@ -1,0 +1,36 @@
+# make train: the main job.  make test: the suite.  make check: format, lint, types.
+# Each sets up what it needs in .venv, once; PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+ARGS ?=
+
+.PHONY: train test check clean
+
+train: .venv/.train
+	$(BIN)/python train.py pretrain $(ARGS)
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-fail-under=100 $(ARGS)
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv
+
+.venv/.pip: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(PIP) pip
+	touch $@
+
+.venv/.train: .venv/.pip pyproject.toml
+	$(PIP) --editable '.[parity,demo]'
+	touch $@
+
+.venv/.dev: .venv/.train
+	$(PIP) --group dev
+	touch $@

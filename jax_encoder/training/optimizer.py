@@ -1,0 +1,86 @@
+"""AdamW with decoupled decay, global-norm clipping, and the learning rate of every step.
+
+References: Kingma & Ba (2015), https://arxiv.org/abs/1412.6980; Loshchilov & Hutter (2019),
+https://arxiv.org/abs/1711.05101; warm-up, stable, decay: Hu et al. (2024), section 4, https://arxiv.org/abs/2404.06395
+"""
+
+import jax
+import optax
+from jaxtyping import Array, PyTree
+
+from jax_encoder.training.config import OptimizerOptions
+
+# The last part of a parameter's name says what it is. A new kind of parameter must be put in one of the two.
+_DECAYED = frozenset({"kernel", "word", "position", "token_type"})
+_LEFT_ALONE = frozenset({"scale", "bias"})
+
+
+def learning_rates(options: OptimizerOptions, steps: int) -> optax.Schedule:
+    """The learning rate of step 0, 1, ... steps - 1.
+
+    No step is wasted on a rate of 0: step i of a warm-up over w steps has (i + 1) / (w + 1) of the highest rate, step
+    w has all of it, and the fall ends at 0 in the step that would come after the last.
+    """
+    peak, warmup = options.learning_rate, options.warmup_steps
+    falling = steps - warmup
+    if options.schedule == "cosine":
+        fall = optax.cosine_decay_schedule(peak, falling, alpha=0.0)
+    elif options.schedule == "linear":
+        fall = optax.linear_schedule(peak, 0.0, falling)
+    else:
+        decay = options.decay_steps(steps)
+        fall = optax.linear_schedule(peak, 0.0, decay, transition_begin=falling - decay)
+    if not warmup:
+        return fall
+    return optax.join_schedules([optax.linear_schedule(peak / (warmup + 1), peak, warmup), fall], [warmup])
+
+
+def decayed(params: PyTree) -> PyTree[bool]:
+    """True for what weight decay pulls towards 0: kernels and embedding tables, not norms and biases.
+
+    Raises:
+        ValueError: a parameter whose name does not say which it is.
+    """
+
+    def by_name(path: tuple, _: Array) -> bool:
+        name = path[-1].key
+        if name not in _DECAYED | _LEFT_ALONE:
+            raise ValueError(
+                f"whether to decay {jax.tree_util.keystr(path, simple=True, separator='.')} is not known: its name must "
+                f"end in one of {sorted(_DECAYED | _LEFT_ALONE)}"
+            )
+        return name in _DECAYED
+
+    return jax.tree_util.tree_map_with_path(by_name, params)
+
+
+def make_optimizer(options: OptimizerOptions, steps: int) -> optax.GradientTransformation:
+    """Clips, then AdamW; every default is written out.
+
+    The update of torch.optim.AdamW with the same numbers: epsilon outside the root, both means corrected for their
+    start at 0, decay times the learning rate of the step.
+    """
+    return optax.chain(
+        optax.clip_by_global_norm(options.clip_norm),
+        optax.adamw(
+            learning_rates(options, steps),
+            b1=options.b1,
+            b2=options.b2,
+            eps=options.eps,
+            eps_root=0.0,
+            mu_dtype=None,
+            weight_decay=options.weight_decay,
+            mask=decayed,
+            nesterov=False,
+        ),
+    )
+
+
+def apply_gradients(
+    optimizer: optax.GradientTransformation, grads: PyTree, state: optax.OptState, params: PyTree
+) -> tuple[PyTree, optax.OptState]:
+    """One update: the new parameters and optimizer state."""
+    # Optax raises a Python float to an integer power, which strict promotion refuses.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, state = optimizer.update(grads, state, params)
+    return optax.apply_updates(params, updates), state

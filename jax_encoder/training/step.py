@@ -1,0 +1,122 @@
+"""One update, as a pure function of pytrees: jitted, donated, with no state hidden in modules.
+
+Axes: B batch, A micro-batches, b rows of one micro-batch.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from jax_encoder.config import EncoderConfig
+from jax_encoder.data.masking import Batch
+from jax_encoder.heads import MaskedLM
+from jax_encoder.training import optimizer as optimizers
+from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.objective import LossSums, loss_sums
+
+# Params are nested dicts of arrays: saved as they are, and readable without this code.
+Params = dict[str, Any]
+
+
+class TrainState(NamedTuple):
+    """All that changes from step to step, and all that a checkpoint holds."""
+
+    params: Params
+    opt_state: optax.OptState
+    step: Int[Array, ""]
+
+
+class StepMetrics(NamedTuple):
+    """What one step was; the loss and accuracy are of the parameters before its update."""
+
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
+    grad_norm: Float[Array, ""]
+    learning_rate: Float[Array, ""]
+    tokens: Int[Array, ""]
+
+
+class Program(NamedTuple):
+    """The functions of a run, not yet compiled. `step` donates the state it is given."""
+
+    init: Callable[[], TrainState]
+    step: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
+    evaluate: Callable[[Params, Batch], LossSums]
+
+
+def build(config: PretrainConfig, encoder: EncoderConfig) -> Program:
+    """Makes the functions of a run; two builds from equal configs are the same functions.
+
+    Raises:
+        ValueError: the encoder has a parameter that the optimizer does not know.
+    """
+    init_key, dropout_root = jax.random.split(jax.random.key(config.seed))
+    optimizer = optimizers.make_optimizer(config.optimizer, config.steps)
+    schedule = optimizers.learning_rates(config.optimizer, config.steps)
+
+    def make_model() -> MaskedLM:
+        rngs = nnx.Rngs(params=init_key)
+        return MaskedLM(encoder, rngs=rngs, dtype=jnp.dtype(config.model.dtype), param_dtype=jnp.float32)
+
+    model = nnx.graphdef(nnx.eval_shape(make_model))
+
+    def init() -> TrainState:
+        params = nnx.to_pure_dict(nnx.state(make_model()))
+        return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        dropout_key = jax.random.fold_in(dropout_root, state.step)
+        sums, grads = accumulated_gradients(model, state.params, split_batch(batch, config.accumulate), dropout_key)
+        params, opt_state = optimizers.apply_gradients(optimizer, grads, state.opt_state, state.params)
+        metrics = StepMetrics(
+            loss=sums.loss / sums.targets,
+            accuracy=sums.correct / sums.targets,
+            grad_norm=optax.global_norm(grads),
+            learning_rate=jnp.asarray(schedule(state.step), jnp.float32),
+            tokens=(batch.segments > 0).sum(dtype=jnp.int32),
+        )
+        return TrainState(params, opt_state, state.step + 1), metrics
+
+    def evaluate(params: Params, batch: Batch) -> LossSums:
+        return loss_sums(model, nnx.State(params), batch, None)[1]
+
+    def at_precision(function: Callable) -> Callable:
+        return jax.default_matmul_precision(config.model.matmul_precision)(function)
+
+    return Program(jax.jit(init), jax.jit(at_precision(step), donate_argnums=0), jax.jit(at_precision(evaluate)))
+
+
+def split_batch(batch: Batch, parts: int) -> Batch:
+    """Rows in `parts` equal parts: every field from [B ...] to [A b ...]."""
+    return jax.tree.map(lambda field: field.reshape(parts, -1, *field.shape[1:]), batch)
+
+
+def accumulated_gradients(
+    model: nnx.GraphDef, params: Params, micro_batches: Batch, dropout_key: Key[Array, ""]
+) -> tuple[LossSums, PyTree]:
+    """The loss's sums and the gradient of its mean over all targets of all micro-batches.
+
+    Sums of gradients are divided once, by the number of all targets: micro-batches have unequally many.
+    """
+
+    def add(carry: tuple[LossSums, PyTree], scanned: tuple[Batch, Array]) -> tuple[tuple[LossSums, PyTree], None]:
+        micro_batch, index = scanned
+        key = jax.random.fold_in(dropout_key, index)
+        (_, sums), grads = differentiate(model, params, micro_batch, key)
+        return (carry[0].plus(sums), jax.tree.map(jnp.add, carry[1], grads)), None
+
+    def loss(params: Params, batch: Batch, key: Array) -> tuple[Array, LossSums]:
+        return loss_sums(model, nnx.State(params), batch, key)
+
+    def differentiate(model: nnx.GraphDef, params: Params, batch: Batch, key: Array):
+        return jax.value_and_grad(loss, has_aux=True)(params, batch, key)
+
+    parts = micro_batches.tokens.shape[0]
+    start = (LossSums.zero(), jax.tree.map(jnp.zeros_like, params))
+    (sums, grads), _ = jax.lax.scan(add, start, (micro_batches, jnp.arange(parts, dtype=jnp.int32)))
+    return sums, jax.tree.map(lambda grad: grad / sums.targets.astype(grad.dtype), grads)
