@@ -114,7 +114,7 @@ class EncoderConfig:
         expected = self.num_layers if self.position_kind == "rotary" else 0
         if len(self.rope_thetas) != expected:
             raise ValueError(
-                f"rope_thetas needs {expected} entries for {self.position_kind} positions and {self.num_layers} layers, "
+                f"rope_thetas needs {expected} entries ({self.num_layers} layers, {self.position_kind} positions), "
                 f"got {len(self.rope_thetas)}"
             )
         for theta in self.rope_thetas:

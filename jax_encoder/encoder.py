@@ -5,14 +5,15 @@ References: Vaswani et al. (2017), section 3.1 (post-norm), https://arxiv.org/ab
 section 3 (pre-norm), https://arxiv.org/abs/2002.04745
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from jax_encoder import dropout, masks, rope
 from jax_encoder.attention import AttentionTaps, MultiHeadAttention
@@ -46,6 +47,7 @@ class PostNormLayerTaps(NamedTuple):
 
 
 LayerTaps = PreNormLayerTaps | PostNormLayerTaps
+Tree = TypeVar("Tree")
 
 
 class EncoderTaps(NamedTuple):
@@ -59,9 +61,9 @@ class EncoderTaps(NamedTuple):
 class LayerInputs(NamedTuple):
     """What a layer reads beside the residual stream."""
 
-    mask_BTS: Bool[Array, "B T S"]
+    mask: Bool[Array, "B T S"]
     window: int | Int[Array, ""] | None
-    angles_B1Th: Float[Array, "B 1 T h"] | None
+    angles: Float[Array, "B 1 T h"] | None
     keeps: dropout.LayerKeeps
 
 
@@ -111,10 +113,8 @@ class EncoderLayer(nnx.Module):
     def _add_attention(
         self, x_BTD: Float[Array, "B T D"], read_BTD: Float[Array, "B T D"], inputs: LayerInputs
     ) -> tuple[Float[Array, "B T D"], AttentionTaps]:
-        mask_BTS = masks.within_window(inputs.mask_BTS, inputs.window)
-        update_BTD, taps = self.attention(
-            read_BTD, read_BTD, read_BTD, mask_BTS, inputs.angles_B1Th, inputs.keeps.weights
-        )
+        mask_BTS = masks.within_window(inputs.mask, inputs.window)
+        update_BTD, taps = self.attention(read_BTD, read_BTD, read_BTD, mask_BTS, inputs.angles, inputs.keeps.weights)
         return x_BTD + dropout.apply(update_BTD, inputs.keeps.attention_output, self.dropout_rate), taps
 
     def _add_mlp(
@@ -124,12 +124,15 @@ class EncoderLayer(nnx.Module):
         return x_BTD + dropout.apply(update_BTD, inputs.keeps.mlp_output, self.dropout_rate), taps
 
 
-class _LayerForm(NamedTuple):
+class LayerForm(NamedTuple):
     """What differs from layer to layer: its number, its window and its rotary frequencies."""
 
     layer: int | Int[Array, ""]
     window: int | Int[Array, ""] | None
-    frequencies_h: Float[Array, " h"] | None
+    frequencies: Float[Array, " h"] | None
+
+
+RunLayer = Callable[[EncoderLayer, Array, LayerForm], tuple[Array, LayerTaps]]
 
 
 class Encoder(nnx.Module):
@@ -201,10 +204,10 @@ class Encoder(nnx.Module):
         keep_BTD = dropout.embedding_keep(dropout_key, self.config, shape_BTD)
         x_BTD = dropout.apply(x_BTD, keep_BTD, self.config.embedding_dropout)
 
-        def run(layer: EncoderLayer, x_BTD: Array, form: _LayerForm) -> tuple[Array, LayerTaps]:
+        def run(layer: EncoderLayer, x_BTD: Array, form: LayerForm) -> tuple[Array, LayerTaps]:
             angles_B1Th = None
-            if form.frequencies_h is not None:
-                angles_B1Th = rope.angles(positions_BT, form.frequencies_h, self.dtype)
+            if form.frequencies is not None:
+                angles_B1Th = rope.angles(positions_BT, form.frequencies, self.dtype)
             keeps = dropout.layer_keeps(dropout_key, form.layer, self.config, shape_BTD)
             return layer(x_BTD, LayerInputs(mask_BTS, form.window, angles_B1Th, keeps))
 
@@ -212,45 +215,51 @@ class Encoder(nnx.Module):
         final_BTD = None if self.final_norm is None else self.final_norm(x_BTD)
         return x_BTD if final_BTD is None else final_BTD, EncoderTaps(embedding_taps, layer_taps, final_BTD)
 
-    def _run_layers(self, x_BTD: Float[Array, "B T D"], run) -> tuple[Float[Array, "B T D"], tuple[LayerTaps, ...]]:
+    def _run_layers(
+        self, x_BTD: Float[Array, "B T D"], run: RunLayer
+    ) -> tuple[Float[Array, "B T D"], tuple[LayerTaps, ...]]:
         """Runs `first` if there is one, then the stacked layers in a loop or one by one."""
-        forms, taps = self._forms(), ()
+        forms = _forms(self.config, at_least_float32(self.dtype))
+        taps: tuple[LayerTaps, ...] = ()
         if self.first is not None:
             x_BTD, first_taps = run(self.first, x_BTD, forms[0])
             forms, taps = forms[1:], (first_taps,)
         if self.layers is None:
             return x_BTD, taps
         graphdef, state = nnx.split(self.layers)
-        if not self.config.scan_layers:
-            for index, form in enumerate(forms):
-                layer = nnx.merge(graphdef, jax.tree.map(lambda stacked, i=index: stacked[i], state))
-                x_BTD, layer_taps = run(layer, x_BTD, form)
-                taps += (layer_taps,)
-            return x_BTD, taps
-        # One window for all stays static: the loop then carries no mask of its own.
-        window = forms[0].window
-        shared = all(form.window == window for form in forms)
-        stacked_forms = _LayerForm(
-            layer=jnp.asarray([form.layer for form in forms], jnp.int32),
-            window=None if shared else jnp.asarray([form.window or self.config.max_len for form in forms], jnp.int32),
-            frequencies_h=None if forms[0].frequencies_h is None else jnp.stack([form.frequencies_h for form in forms]),
-        )
+        if self.config.scan_layers:
+            shared, scanned = _stack_forms(forms, self.config.max_len)
 
-        def body(x_BTD: Array, scanned) -> tuple[Array, LayerTaps]:
-            state, form = scanned
-            return run(nnx.merge(graphdef, state), x_BTD, form._replace(window=window) if shared else form)
+            def body(x_BTD: Array, layer: tuple[PyTree, LayerForm]) -> tuple[Array, LayerTaps]:
+                state, form = layer
+                return run(nnx.merge(graphdef, state), x_BTD, form._replace(**shared))
 
-        x_BTD, stacked_taps = jax.lax.scan(body, x_BTD, (state, stacked_forms))
-        return x_BTD, taps + tuple(jax.tree.map(lambda tap, i=i: tap[i], stacked_taps) for i in range(len(forms)))
-
-    def _forms(self) -> list[_LayerForm]:
-        config, wide = self.config, at_least_float32(self.dtype)
-        thetas = config.rope_thetas or (None,) * config.num_layers
-        return [
-            _LayerForm(layer, window, None if theta is None else jnp.asarray(_frequencies(theta, config), wide))
-            for layer, (window, theta) in enumerate(zip(config.windows, thetas, strict=True))
-        ]
+            x_BTD, stacked_taps = jax.lax.scan(body, x_BTD, (state, scanned))
+            return x_BTD, taps + tuple(_at(stacked_taps, index) for index in range(len(forms)))
+        for index, form in enumerate(forms):
+            x_BTD, layer_taps = run(nnx.merge(graphdef, _at(state, index)), x_BTD, form)
+            taps += (layer_taps,)
+        return x_BTD, taps
 
 
-def _frequencies(theta: float, config: EncoderConfig) -> Float[np.ndarray, " h"]:
-    return rope.inverse_frequencies(theta, config.head_dim)
+def _forms(config: EncoderConfig, dtype: np.dtype) -> list[LayerForm]:
+    frequencies = [rope.inverse_frequencies(theta, config.head_dim) for theta in config.rope_thetas]
+    return [
+        LayerForm(layer, window, jnp.asarray(frequencies[layer], dtype) if frequencies else None)
+        for layer, window in enumerate(config.windows)
+    ]
+
+
+def _stack_forms(forms: list[LayerForm], max_len: int) -> tuple[dict[str, int | None], LayerForm]:
+    """What all forms share, and the rest stacked for a scan."""
+    window = forms[0].window
+    # One window for all stays static: the loop then needs no mask of its own. A window of max_len sees everything.
+    shared = {"window": window} if all(form.window == window for form in forms) else {}
+    windows = None if shared else jnp.asarray([form.window or max_len for form in forms], jnp.int32)
+    frequencies = None if forms[0].frequencies is None else jnp.stack([form.frequencies for form in forms])
+    return shared, LayerForm(jnp.asarray([form.layer for form in forms], jnp.int32), windows, frequencies)
+
+
+def _at(stacked: Tree, index: int) -> Tree:
+    """One layer's share of what is stacked along the leading axis."""
+    return jax.tree.map(lambda leaf: leaf[index], stacked)

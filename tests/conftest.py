@@ -1,7 +1,9 @@
 """What every test runs under: float64, strict dtypes and ranks, and shape annotations checked at every call."""
 
 import os
+from pathlib import Path
 
+import hypothesis
 import jax
 from jaxtyping import install_import_hook
 
@@ -13,4 +15,14 @@ jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-install_import_hook(["jax_encoder", "torch_ref", "parity"], "beartype.beartype")
+# The first call of anything jitted compiles, so no example has a deadline; the same examples are drawn every time.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
+
+# Configs are left out: what they refuse, they refuse themselves, in words of their own.
+ROOT = Path(__file__).parent.parent
+CHECKED = [path for package in ("jax_encoder", "torch_ref", "parity") for path in (ROOT / package).rglob("[!_]*.py")]
+install_import_hook(
+    [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in CHECKED if path.stem != "config"],
+    "beartype.beartype",
+)
