@@ -1,0 +1,38 @@
+"""A transformer encoder in JAX and Flax NNX. All but the config loads JAX, and only on first use."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from jax_encoder.config import EncoderConfig
+from jax_encoder.errors import InputError
+
+if TYPE_CHECKING:
+    from jax_encoder.attention import Attention
+    from jax_encoder.encoder import Encoder
+    from jax_encoder.heads import MaskedLM, MLMHead, Pooler, mean_pool
+
+__all__ = [
+    "Attention",
+    "Encoder",
+    "EncoderConfig",
+    "InputError",
+    "MLMHead",
+    "MaskedLM",
+    "Pooler",
+    "mean_pool",
+]
+
+_MODULES = {
+    "Attention": "attention",
+    "Encoder": "encoder",
+    "MLMHead": "heads",
+    "MaskedLM": "heads",
+    "Pooler": "heads",
+    "mean_pool": "heads",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

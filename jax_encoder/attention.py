@@ -31,7 +31,7 @@ class AttentionTaps(NamedTuple):
     output: Float[Array, "B T D"]
 
 
-class MultiHeadAttention(nnx.Module):
+class Attention(nnx.Module):
     """Lets every query position gather from the key positions that its mask allows."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, dtype: DTypeLike, param_dtype: DTypeLike):

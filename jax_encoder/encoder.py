@@ -16,7 +16,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from jax_encoder import dropout, masks, rope
-from jax_encoder.attention import AttentionTaps, MultiHeadAttention
+from jax_encoder.attention import Attention, AttentionTaps
 from jax_encoder.config import EncoderConfig
 from jax_encoder.embedding import Embedding, EmbeddingTaps
 from jax_encoder.mlp import MLP, MLPTaps
@@ -81,7 +81,7 @@ class EncoderLayer(nnx.Module):
     ):
         self.order, self.dropout_rate = config.norm_order, config.residual_dropout
         self.attention_norm = Norm(config, param_dtype=param_dtype) if attention_norm else None
-        self.attention = MultiHeadAttention(config, rngs=rngs, dtype=dtype, param_dtype=param_dtype)
+        self.attention = Attention(config, rngs=rngs, dtype=dtype, param_dtype=param_dtype)
         self.mlp_norm = Norm(config, param_dtype=param_dtype)
         self.mlp = MLP(config, rngs=rngs, dtype=dtype, param_dtype=param_dtype)
 

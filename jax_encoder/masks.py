@@ -30,10 +30,10 @@ def from_lengths(lengths_B: Int[Array, " B"], num_positions: int) -> Bool[Array,
 
 
 def positions_from_segments(segments_BT: Int[Array, "B T"]) -> Int[Array, "B T"]:
-    """Numbers the positions of every document from 0; a document's positions must be adjacent."""
+    """Numbers the positions of every document from 0; a document's positions must be adjacent. 0 at padding."""
     index_BT = jnp.broadcast_to(jnp.arange(segments_BT.shape[1], dtype=segments_BT.dtype), segments_BT.shape)
     starts_BT = jnp.diff(segments_BT, axis=1, prepend=-1) != 0
-    return index_BT - jax.lax.cummax(jnp.where(starts_BT, index_BT, 0), axis=1)
+    return jnp.where(segments_BT == 0, 0, index_BT - jax.lax.cummax(jnp.where(starts_BT, index_BT, 0), axis=1))
 
 
 def within_window(mask_BTS: Bool[Array, "B T S"], window: int | Int[Array, ""] | None) -> Bool[Array, "B T S"]:

@@ -39,7 +39,7 @@ def test_positions_restart_in_every_document(lengths):
     positions = np.asarray(masks.positions_from_segments(jnp.asarray([row], jnp.int32)))[0]
     seen = {}
     for t, document in enumerate(row):
-        assert positions[t] == seen.get(document, 0)
+        assert positions[t] == (seen.get(document, 0) if document else 0)
         seen[document] = seen.get(document, 0) + 1
 
 

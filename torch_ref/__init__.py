@@ -1,0 +1,51 @@
+"""The reference: the encoder of `jax_encoder` in plain PyTorch, written from the papers, to be read beside it.
+
+It asks for exactness and legibility, not speed. A config is any object with the fields of
+`jax_encoder.config.EncoderConfig`, read by attribute. No module draws random numbers: parameters start from torch's own
+defaults and are meant to be loaded, and dropout follows the keep masks that the caller passes in.
+"""
+
+from torch_ref import masks
+from torch_ref.attention import Attention, AttentionTaps
+from torch_ref.embedding import Embedding, EmbeddingTaps
+from torch_ref.encoder import (
+    Encoder,
+    EncoderKeeps,
+    EncoderTaps,
+    LayerKeeps,
+    PostNormLayer,
+    PostNormLayerTaps,
+    PreNormLayer,
+    PreNormLayerTaps,
+)
+from torch_ref.heads import MaskedLM, MaskedLMTaps, MLMHead, MLMHeadTaps, Pooler, PoolerTaps, mean_pool
+from torch_ref.mlp import MLP, MLPTaps
+from torch_ref.norm import Norm
+from torch_ref.rope import rotate
+
+__all__ = [
+    "MLP",
+    "Attention",
+    "AttentionTaps",
+    "Embedding",
+    "EmbeddingTaps",
+    "Encoder",
+    "EncoderKeeps",
+    "EncoderTaps",
+    "LayerKeeps",
+    "MLMHead",
+    "MLMHeadTaps",
+    "MLPTaps",
+    "MaskedLM",
+    "MaskedLMTaps",
+    "Norm",
+    "Pooler",
+    "PoolerTaps",
+    "PostNormLayer",
+    "PostNormLayerTaps",
+    "PreNormLayer",
+    "PreNormLayerTaps",
+    "masks",
+    "mean_pool",
+    "rotate",
+]

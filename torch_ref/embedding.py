@@ -1,0 +1,127 @@
+"""From token ids to the residual stream: word, position and token-type embeddings and their norm.
+
+References: Devlin et al. (2019), section 3, https://arxiv.org/abs/1810.04805; Vaswani et al. (2017), section 3.5,
+https://arxiv.org/abs/1706.03762 (sinusoids)
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from torch_ref import masks
+from torch_ref.norm import Norm
+
+
+class EmbeddingTaps(NamedTuple):
+    """Every intermediate value, in the order it is computed; None where the config has no such part."""
+
+    word: Float[Tensor, "B T D"]
+    position: Float[Tensor, "B T D"] | None
+    token_type: Float[Tensor, "B T D"] | None
+    total: Float[Tensor, "B T D"]
+    norm: Float[Tensor, "B T D"] | None
+
+
+def sinusoid(positions_BT: Int[Tensor, "B T"], embed_dim: int, dtype: torch.dtype) -> Float[Tensor, "B T D"]:
+    """Channels 2i and 2i + 1 hold the sine and cosine of position / 10000^(2i / D). D is even."""
+    wide = torch.promote_types(dtype, torch.float32)
+    even = torch.arange(0, embed_dim, 2, dtype=wide, device=positions_BT.device)
+    angle_BTd = positions_BT[:, :, None] / 10_000 ** (even / embed_dim)
+    return torch.stack((angle_BTd.sin(), angle_BTd.cos()), dim=-1).flatten(2).to(dtype)
+
+
+def check_ids(name: str, ids_BT: Int[Tensor, "B T"], size: int, size_name: str) -> None:
+    """Refuses indices beyond a table, padding included.
+
+    Raises:
+        ValueError: an index is below 0 or not below `size`.
+    """
+    outside = ((ids_BT < 0) | (ids_BT >= size)).nonzero()
+    if len(outside):
+        row, column = outside[0].tolist()
+        raise ValueError(
+            f"{name} must be from 0 to {size - 1} ({size_name} is {size}), got {ids_BT[row, column].item()} "
+            f"in row {row}, column {column}"
+        )
+
+
+class Embedding(nn.Module):
+    """Sums the embeddings of what stands at each position, and normalises the sum.
+
+    Args:
+        config: gives vocab_size, max_len, embed_dim, num_token_types, position_kind, position_offset, embedding_norm
+            and the fields of `Norm`.
+    """
+
+    def __init__(self, config: Any):
+        super().__init__()
+        D, types = config.embed_dim, config.num_token_types
+        self.max_len, self.position_offset = config.max_len, config.position_offset
+        self.position_kind = config.position_kind
+        self.word = nn.Embedding(config.vocab_size, D)
+        rows = config.max_len + config.position_offset
+        self.position = nn.Embedding(rows, D) if config.position_kind == "learned" else None
+        self.token_type = nn.Embedding(types, D) if types else None
+        self.norm = Norm(config) if config.embedding_norm else None
+
+    def forward(
+        self,
+        tokens_BT: Int[Tensor, "B T"],
+        content_BT: Bool[Tensor, "B T"],
+        positions_BT: Int[Tensor, "B T"] | None = None,
+        token_types_BT: Int[Tensor, "B T"] | None = None,
+    ) -> tuple[Float[Tensor, "B T D"], EmbeddingTaps]:
+        """Embeds one batch, without dropout.
+
+        Args:
+            tokens_BT: rows of the word table; T at most max_len.
+            content_BT: False at padding, whose word and sum are 0.
+            positions_BT: None counts the columns: 0 to T - 1.
+            token_types_BT: rows of the token-type table; None is 0 everywhere. Must be None if there is no such table.
+
+        Raises:
+            ValueError: rows are longer than max_len, an id or learned position lies outside its table, or token types
+                are given to an encoder without any.
+        """
+        check_ids("tokens", tokens_BT, self.word.num_embeddings, "vocab_size")
+        if tokens_BT.shape[1] > self.max_len:
+            raise ValueError(
+                f"rows may have at most {self.max_len} tokens (max_len), got {tokens_BT.shape[1]}: cut them, or build "
+                "the encoder with a larger max_len"
+            )
+        word_BTD = masks.blank(self.word(tokens_BT), content_BT)
+        position_BTD = self._embed_positions(tokens_BT, positions_BT)
+        token_type_BTD = self._embed_token_types(tokens_BT, token_types_BT)
+        total_BTD = word_BTD
+        for part_BTD in (position_BTD, token_type_BTD):
+            total_BTD = total_BTD if part_BTD is None else total_BTD + part_BTD
+        total_BTD = masks.blank(total_BTD, content_BT)
+        norm_BTD = None if self.norm is None else self.norm(total_BTD)
+        taps = EmbeddingTaps(word_BTD, position_BTD, token_type_BTD, total_BTD, norm_BTD)
+        return (total_BTD if norm_BTD is None else norm_BTD), taps
+
+    def _embed_positions(
+        self, tokens_BT: Int[Tensor, "B T"], positions_BT: Int[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B T D"] | None:
+        if self.position_kind == "rotary":
+            return None
+        if positions_BT is None:
+            positions_BT = torch.arange(tokens_BT.shape[1], device=tokens_BT.device).expand(tokens_BT.shape)
+        if self.position is None:
+            return sinusoid(positions_BT, self.word.embedding_dim, self.word.weight.dtype)
+        check_ids("positions", positions_BT, self.max_len, "max_len")
+        return self.position(positions_BT + self.position_offset)
+
+    def _embed_token_types(
+        self, tokens_BT: Int[Tensor, "B T"], token_types_BT: Int[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B T D"] | None:
+        if self.token_type is None:
+            if token_types_BT is not None:
+                raise ValueError("token_types must be None for an encoder whose num_token_types is 0, got a tensor")
+            return None
+        if token_types_BT is None:
+            token_types_BT = torch.zeros_like(tokens_BT)
+        check_ids("token_types", token_types_BT, self.token_type.num_embeddings, "num_token_types")
+        return self.token_type(token_types_BT)
