@@ -75,18 +75,34 @@ class Attention(nnx.Module):
         query_BNTH = self.query(masks.zero_where_not(seeing_BT, query_BTD))
         key_BNSH = self.key(masks.zero_where_not(seen_BS, key_BSD))
         value_BNSH = self.value(masks.zero_where_not(seen_BS, value_BSD))
-        plain, rotated = (query_BNTH, key_BNSH), None
+        rotated_query_BNTH = rotated_key_BNSH = None
+        matched_query_BNTH, matched_key_BNSH = query_BNTH, key_BNSH
         if angles_B1Th is not None:
-            rotated = query_BNTH, key_BNSH = tuple(rope.rotate(x_BNTH, angles_B1Th) for x_BNTH in plain)
+            matched_query_BNTH = rotated_query_BNTH = rope.rotate(query_BNTH, angles_B1Th)
+            matched_key_BNSH = rotated_key_BNSH = rope.rotate(key_BNSH, angles_B1Th)
         # At least float32: a bfloat16 softmax is too coarse, and float64 must stay float64 for parity.
         wide = at_least_float32(query_BNTH.dtype)
-        scores_BNTS = jnp.einsum("BNTH,BNSH->BNTS", query_BNTH, key_BNSH, preferred_element_type=wide) * self.scale
+        scores_BNTS = self.scale * jnp.einsum(
+            "BNTH,BNSH->BNTS", matched_query_BNTH, matched_key_BNSH, preferred_element_type=wide
+        )
         masked_BNTS = masks.fill(scores_BNTS, mask_BTS)
         weights_BNTS = masks.softmax(masked_BNTS, mask_BTS).astype(value_BNSH.dtype)
         dropped_BNTS = dropout.apply(weights_BNTS, keep_BNTS, self.dropout_rate)
         context_BNTH = jnp.einsum("BNTS,BNSH->BNTH", dropped_BNTS, value_BNSH)
         output_BTD = self.out(context_BNTH)
-        heads_last = [x.swapaxes(1, 2) for x in (*plain, value_BNSH, *(rotated or ()))]
-        projected = heads_last if rotated else [*heads_last, None, None]
-        scored = (scores_BNTS, masked_BNTS, weights_BNTS, context_BNTH.swapaxes(1, 2), output_BTD)
-        return output_BTD, AttentionTaps(*projected, *scored)
+        return output_BTD, AttentionTaps(
+            query=_heads_last(query_BNTH),
+            key=_heads_last(key_BNSH),
+            value=_heads_last(value_BNSH),
+            rotated_query=None if rotated_query_BNTH is None else _heads_last(rotated_query_BNTH),
+            rotated_key=None if rotated_key_BNSH is None else _heads_last(rotated_key_BNSH),
+            scores=scores_BNTS,
+            masked_scores=masked_BNTS,
+            weights=weights_BNTS,
+            context=_heads_last(context_BNTH),
+            output=output_BTD,
+        )
+
+
+def _heads_last(x_BNTH: Float[Array, "B N T H"]) -> Float[Array, "B T N H"]:
+    return x_BNTH.swapaxes(1, 2)

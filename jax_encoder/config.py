@@ -158,7 +158,8 @@ class EncoderConfig:
         if values.keys() != names:
             unknown, missing = sorted(values.keys() - names), sorted(names - values.keys())
             raise ValueError(f"the encoder config has unknown fields {unknown} and lacks {missing}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**fields)
 
     @classmethod
     def tiny(cls) -> "EncoderConfig":

@@ -6,6 +6,7 @@ section 3 (pre-norm), https://arxiv.org/abs/2002.04745
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -90,7 +91,7 @@ class EncoderLayer(nnx.Module):
         return self._pre(x_BTD, inputs) if self.order == "pre" else self._post(x_BTD, inputs)
 
     def _pre(self, x_BTD: Float[Array, "B T D"], inputs: LayerInputs) -> tuple[Float[Array, "B T D"], PreNormLayerTaps]:
-        normed_BTD = x_BTD if self.attention_norm is None else self.attention_norm(x_BTD)
+        normed_BTD = self._normed(x_BTD)
         residual_BTD, attention_taps = self._add_attention(x_BTD, normed_BTD, inputs)
         mlp_normed_BTD = self.mlp_norm(residual_BTD)
         output_BTD, mlp_taps = self._add_mlp(residual_BTD, mlp_normed_BTD, inputs)
@@ -103,12 +104,15 @@ class EncoderLayer(nnx.Module):
         self, x_BTD: Float[Array, "B T D"], inputs: LayerInputs
     ) -> tuple[Float[Array, "B T D"], PostNormLayerTaps]:
         residual_BTD, attention_taps = self._add_attention(x_BTD, x_BTD, inputs)
-        normed_BTD = self.attention_norm(residual_BTD)
+        normed_BTD = self._normed(residual_BTD)
         mlp_residual_BTD, mlp_taps = self._add_mlp(normed_BTD, normed_BTD, inputs)
         output_BTD = self.mlp_norm(mlp_residual_BTD)
         return output_BTD, PostNormLayerTaps(
             attention_taps, residual_BTD, normed_BTD, mlp_taps, mlp_residual_BTD, output_BTD
         )
+
+    def _normed(self, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        return x_BTD if self.attention_norm is None else self.attention_norm(x_BTD)
 
     def _add_attention(
         self, x_BTD: Float[Array, "B T D"], read_BTD: Float[Array, "B T D"], inputs: LayerInputs
@@ -157,15 +161,15 @@ class Encoder(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
     ):
         self.config, self.dtype = config, dtype
-        options = {"dtype": dtype, "param_dtype": param_dtype}
-        self.embedding = Embedding(config, rngs=rngs, **options)
+        layer = partial(EncoderLayer, config, dtype=dtype, param_dtype=param_dtype)
+        self.embedding = Embedding(config, rngs=rngs, dtype=dtype, param_dtype=param_dtype)
         peeled = 0 if config.first_attention_norm else 1
-        self.first = EncoderLayer(config, attention_norm=False, rngs=rngs, **options) if peeled else None
+        self.first = layer(attention_norm=False, rngs=rngs) if peeled else None
 
         @nnx.split_rngs(splits=config.num_layers - peeled)
         @nnx.vmap(in_axes=0, out_axes=0)
         def stack(rngs: nnx.Rngs) -> EncoderLayer:
-            return EncoderLayer(config, rngs=rngs, **options)
+            return layer(rngs=rngs)
 
         self.layers = stack(rngs) if config.num_layers > peeled else None
         self.final_norm = Norm(config, param_dtype=param_dtype) if config.final_norm else None
@@ -228,11 +232,12 @@ class Encoder(nnx.Module):
             return x_BTD, taps
         graphdef, state = nnx.split(self.layers)
         if self.config.scan_layers:
-            shared, scanned = _stack_forms(forms, self.config.max_len)
+            window, scanned = _stack_forms(forms, self.config.max_len)
 
             def body(x_BTD: Array, layer: tuple[PyTree, LayerForm]) -> tuple[Array, LayerTaps]:
                 state, form = layer
-                return run(nnx.merge(graphdef, state), x_BTD, form._replace(**shared))
+                form = form._replace(window=window) if form.window is None else form
+                return run(nnx.merge(graphdef, state), x_BTD, form)
 
             x_BTD, stacked_taps = jax.lax.scan(body, x_BTD, (state, scanned))
             return x_BTD, taps + tuple(_at(stacked_taps, index) for index in range(len(forms)))
@@ -250,14 +255,18 @@ def _forms(config: EncoderConfig, dtype: np.dtype) -> list[LayerForm]:
     ]
 
 
-def _stack_forms(forms: list[LayerForm], max_len: int) -> tuple[dict[str, int | None], LayerForm]:
-    """What all forms share, and the rest stacked for a scan."""
+def _stack_forms(forms: list[LayerForm], max_len: int) -> tuple[int | Array | None, LayerForm]:
+    """The window that all layers share, and what else differs stacked for a scan; unequal windows are stacked too."""
     window = forms[0].window
     # One window for all stays static: the loop then needs no mask of its own. A window of max_len sees everything.
-    shared = {"window": window} if all(form.window == window for form in forms) else {}
+    shared = all(form.window == window for form in forms)
     windows = None if shared else jnp.asarray([form.window or max_len for form in forms], jnp.int32)
-    frequencies = None if forms[0].frequencies is None else jnp.stack([form.frequencies for form in forms])
-    return shared, LayerForm(jnp.asarray([form.layer for form in forms], jnp.int32), windows, frequencies)
+    frequencies = [form.frequencies for form in forms if form.frequencies is not None]
+    return window, LayerForm(
+        layer=jnp.asarray([form.layer for form in forms], jnp.int32),
+        window=windows,
+        frequencies=jnp.stack(frequencies) if frequencies else None,
+    )
 
 
 def _at(stacked: Tree, index: int) -> Tree:

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from jax_encoder import masks
-from jax_encoder.attention import MultiHeadAttention
+from jax_encoder.attention import Attention
 from jax_encoder.config import EncoderConfig
 from jax_encoder.encoder import Encoder
 from jax_encoder.heads import MaskedLM, Pooler, mean_pool
@@ -93,7 +93,7 @@ def test_padding_content_never_leaks(config):
 
 
 def test_attention_ignores_nan_at_positions_that_nobody_sees():
-    attention = MultiHeadAttention(BERT, rngs=nnx.Rngs(0), dtype=jnp.float64, param_dtype=jnp.float64)
+    attention = Attention(BERT, rngs=nnx.Rngs(0), dtype=jnp.float64, param_dtype=jnp.float64)
     graphdef, state = nnx.split(attention)
     x_BTD = jnp.asarray(np.random.default_rng(0).standard_normal((B, T, BERT.embed_dim)))
     mask_BTS = tokens_and_mask()[1]
@@ -116,7 +116,7 @@ def test_attention_ignores_nan_at_positions_that_nobody_sees():
 
 
 def test_query_key_and_value_are_inputs_of_their_own():
-    attention = build(BERT, MultiHeadAttention)
+    attention = build(BERT, Attention)
     rng = np.random.default_rng(0)
     query_BTD = jnp.asarray(rng.standard_normal((2, 4, BERT.embed_dim)))
     key_BSD, value_BSD = (jnp.asarray(rng.standard_normal((2, 9, BERT.embed_dim))) for _ in range(2))

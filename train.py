@@ -1,0 +1,80 @@
+"""Trains an encoder: `python train.py pretrain --help`, `python train.py resume --help`."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from jax_encoder.errors import InputError
+from jax_encoder.training.config import PretrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Resume:
+    """Goes on with a run that was stopped, from its newest whole checkpoint, as if it had never been."""
+
+    run: tyro.conf.Positional[str]
+    """Folder of the run."""
+
+
+Command = (
+    Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")] | Annotated[Resume, tyro.conf.subcommand("resume")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns 0, 1 for a training or parity failure, 2 for bad input, 130 for a second Ctrl-C."""
+    command = tyro.cli(
+        Command,  # type: ignore[arg-type]
+        args=arguments,
+        prog="train.py",
+        description="Trains a transformer encoder on text, in JAX, and proves that it is the same in PyTorch.",
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    try:
+        return _run(command)
+    except InputError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("train.py: stopped at once; what was done since the last checkpoint is lost", file=sys.stderr)
+        return 130
+
+
+def _run(command: PretrainConfig | Resume) -> int:
+    # Imported here, so that --help and a mistyped option need not wait for JAX.
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from jax_encoder.training.loop import train
+    from jax_encoder.training.prepare import prepare
+    from jax_encoder.training.run_folder import RunFolder
+    from jax_encoder.training.session import open_session
+    from jax_encoder.training.summary import finish
+
+    console = Console()
+    if isinstance(command, PretrainConfig):
+        session = prepare(command, console)
+    else:
+        session = open_session(RunFolder.open(Path(command.run)))
+    outcome = train(session, console)
+    path = session.folder.path
+    if outcome.stopped_by:
+        console.print(
+            f"stopped by {outcome.stopped_by} after step {outcome.step} of {session.config.steps}; go on with\n"
+            f"  python train.py resume {path}",
+            highlight=False,
+        )
+        return 0
+    verdict = finish(session.folder, console, check_parity=session.config.verify)
+    return 1 if verdict.passed is False else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
