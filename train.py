@@ -27,7 +27,7 @@ Command = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0, 1 for a training or parity failure, 2 for bad input, 130 for a second Ctrl-C."""
     command = tyro.cli(
-        Command,  # type: ignore[arg-type]
+        Command,
         args=arguments,
         prog="train.py",
         description="Trains a transformer encoder on text, in JAX, and proves that it is the same in PyTorch.",

@@ -75,15 +75,11 @@ class Attention(nnx.Module):
         query_BNTH = self.query(masks.zero_where_not(seeing_BT, query_BTD))
         key_BNSH = self.key(masks.zero_where_not(seen_BS, key_BSD))
         value_BNSH = self.value(masks.zero_where_not(seen_BS, value_BSD))
-        rotated_query_BNTH = rotated_key_BNSH = None
-        matched_query_BNTH, matched_key_BNSH = query_BNTH, key_BNSH
-        if angles_B1Th is not None:
-            matched_query_BNTH = rotated_query_BNTH = rope.rotate(query_BNTH, angles_B1Th)
-            matched_key_BNSH = rotated_key_BNSH = rope.rotate(key_BNSH, angles_B1Th)
-        # At least float32: a bfloat16 softmax is too coarse, and float64 must stay float64 for parity.
-        wide = at_least_float32(query_BNTH.dtype)
-        scores_BNTS = self.scale * jnp.einsum(
-            "BNTH,BNSH->BNTS", matched_query_BNTH, matched_key_BNSH, preferred_element_type=wide
+        rotated_query_BNTH = None if angles_B1Th is None else rope.rotate(query_BNTH, angles_B1Th)
+        rotated_key_BNSH = None if angles_B1Th is None else rope.rotate(key_BNSH, angles_B1Th)
+        scores_BNTS = self._scores(
+            query_BNTH if rotated_query_BNTH is None else rotated_query_BNTH,
+            key_BNSH if rotated_key_BNSH is None else rotated_key_BNSH,
         )
         masked_BNTS = masks.fill(scores_BNTS, mask_BTS)
         weights_BNTS = masks.softmax(masked_BNTS, mask_BTS).astype(value_BNSH.dtype)
@@ -91,9 +87,7 @@ class Attention(nnx.Module):
         context_BNTH = jnp.einsum("BNTS,BNSH->BNTH", dropped_BNTS, value_BNSH)
         output_BTD = self.out(context_BNTH)
         return output_BTD, AttentionTaps(
-            query=_heads_last(query_BNTH),
-            key=_heads_last(key_BNSH),
-            value=_heads_last(value_BNSH),
+            *(_heads_last(x_BNTH) for x_BNTH in (query_BNTH, key_BNSH, value_BNSH)),
             rotated_query=None if rotated_query_BNTH is None else _heads_last(rotated_query_BNTH),
             rotated_key=None if rotated_key_BNSH is None else _heads_last(rotated_key_BNSH),
             scores=scores_BNTS,
@@ -102,6 +96,13 @@ class Attention(nnx.Module):
             context=_heads_last(context_BNTH),
             output=output_BTD,
         )
+
+    def _scores(
+        self, query_BNTH: Float[Array, "B N T H"], key_BNSH: Float[Array, "B N S H"]
+    ) -> Float[Array, "B N T S"]:
+        """Scaled products in at least float32: a bfloat16 softmax is too coarse."""
+        wide = at_least_float32(query_BNTH.dtype)
+        return self.scale * jnp.einsum("BNTH,BNSH->BNTS", query_BNTH, key_BNSH, preferred_element_type=wide)
 
 
 def _heads_last(x_BNTH: Float[Array, "B N T H"]) -> Float[Array, "B T N H"]:

@@ -12,8 +12,8 @@ import numpy as np
 # Rounding in float64 leaves about 1e-15 of the tensor's own scale, the smallest mistake seen in the wild 1e-6.
 SEMANTIC = 1e-10
 
-# An extreme that several entries share exactly and that is this many times larger than all others was put there.
-_FILL_RATIO = 1e3
+# Several entries that hold exactly one value below this, in units of the largest other entry and of 1, were put there.
+_LIKE_FILL = -1e3
 
 Index = tuple[int, ...]
 Number = bool | int | float
@@ -167,12 +167,12 @@ def _broken(at: Comparison, wrong: np.ndarray, actual: np.ndarray, expected: np.
 
 def _unknown_fill(values: np.ndarray) -> str:
     """Names a mask's fill that is not the lowest value: as the scale, it would hide every difference elsewhere."""
-    extreme = values[np.abs(values).argmax()]
-    same = values == extreme
+    lowest = values.min()
+    same = values == lowest
     rest = float(np.abs(values[~same]).max(initial=0))
-    if same.sum() < 2 or not rest or abs(float(extreme)) <= _FILL_RATIO * rest:
+    if same.sum() < 2 or not rest or lowest >= _LIKE_FILL * max(rest, 1.0):
         return ""
     return (
-        f"{int(same.sum()):,} entries hold exactly {extreme:.6g}, all others at most {rest:.6g}: "
+        f"{int(same.sum()):,} entries hold exactly {lowest:.6g}, all others at most {rest:.6g}: "
         f"a mask's fill must be {values.dtype}'s lowest value, so as not to set the scale"
     )

@@ -27,7 +27,7 @@ from parity import word_table
 from parity.cases import Case, Sizes, make_case
 from parity.check import compare_trace
 from parity.compare import Comparison
-from parity.encoder_variants import variants
+from parity.encoder_variants import sizes_of, variants
 from parity.encoder_weights import draws, rows
 from parity.randomise import randomise
 from parity.sites import Site, collect, flatten
@@ -35,38 +35,38 @@ from parity.subject import Trace
 from parity.weights import match
 from torch_ref import masks as torch_masks
 
-B, T = 5, 13  # unlike every size of EncoderConfig.tiny()
 WORD = "lm.encoder.embedding.word"
 
 
 class JaxSide(nnx.Module):
     """Everything of ours that has parameters."""
 
-    def __init__(self, config: EncoderConfig):
+    def __init__(self, config: EncoderConfig, *, pooler: bool):
         options = {"rngs": nnx.Rngs(0), "dtype": jnp.float64, "param_dtype": jnp.float64}
         self.lm = jax_encoder.MaskedLM(config, **options)
-        self.pooler = jax_encoder.Pooler(config, **options)
+        self.pooler = jax_encoder.Pooler(config, **options) if pooler else None
 
 
 class TorchSide(nn.Module):
     """Everything of the reference that has parameters."""
 
-    def __init__(self, config: EncoderConfig):
+    def __init__(self, config: EncoderConfig, *, pooler: bool):
         super().__init__()
         self.lm = torch_ref.MaskedLM(config)
-        self.pooler = torch_ref.Pooler(config)
+        self.pooler = torch_ref.Pooler(config) if pooler else None
 
 
 Inputs = dict[str, Any]
 
 
-@functools.partial(jax.jit, static_argnums=0)
+# LLVM's passes take most of a check and change no value; the program that training runs, below, is compiled as there.
+@functools.partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 def run_tapped(graphdef: Any, state: PyTree, inputs: Inputs) -> tuple[Any, ...]:
     """Our encoder, heads and pooling, every value kept."""
     side = nnx.merge(graphdef, state)
     output_BTD, taps = side.lm.encoder(**inputs)
     _, head_taps = side.lm.head(output_BTD, side.lm.encoder.embedding.word[...])
-    _, pooler_taps = side.pooler(output_BTD)
+    pooler_taps = None if side.pooler is None else side.pooler(output_BTD)[1]
     pooled_BD = jax_encoder.mean_pool(output_BTD, jax_masks.seen(inputs["mask_BTS"]))
     return taps, output_BTD, head_taps, pooler_taps, pooled_BD
 
@@ -86,23 +86,9 @@ def _sites(run: tuple[Any, ...], case: Case) -> tuple[Site, ...]:
     return collect(flatten(taps), flatten(output_BTD, "output"), head, *rest)
 
 
-def sizes_of(config: EncoderConfig) -> Sizes:
-    """What the cases of an encoder are made from."""
-    heads = (config.num_heads, config.head_dim, config.num_heads * config.head_dim)
-    return Sizes(
-        batch=B,
-        length=T,
-        vocab_size=config.vocab_size,
-        max_len=config.max_len,
-        num_token_types=config.num_token_types,
-        windows=config.windows,
-        model_sizes=(config.embed_dim, config.num_layers, *heads, config.mlp_dim),
-    )
-
-
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Both sides of one variant with equal parameters, every one of them random."""
+    """Both sides of one encoder with equal parameters."""
 
     config: EncoderConfig
     graphdef: Any
@@ -111,18 +97,18 @@ class Pair:
     torch_model: TorchSide
 
     @classmethod
-    def build(cls, config: EncoderConfig, seed: int = 0) -> "Pair":
-        """Draws parameters and carries them to torch.
+    def build(cls, config: EncoderConfig, trained: Mapping[str, np.ndarray] | None = None) -> "Pair":
+        """Draws every parameter at random, or takes trained ones of a `MaskedLM`, and carries them to torch.
 
         Raises:
-            MismatchError: parameters of the two sides are not one to one, or do not survive the round trip.
+            MismatchError: parameters are not one to one, or do not survive the round trip.
         """
-        graphdef, state = nnx.split(nnx.eval_shape(lambda: JaxSide(config)))
+        graphdef, state = nnx.split(nnx.eval_shape(lambda: JaxSide(config, pooler=trained is None)))
         variables = nnx.to_flat_state(state)
         shapes = {_name(path): leaf.shape for path, leaf in variables}
-        torch_model = TorchSide(config).double().eval()
+        torch_model = TorchSide(config, pooler=trained is None).double().eval()
         table = match(rows(config), shapes, {name: tuple(p.shape) for name, p in torch_model.state_dict().items()})
-        params = randomise(shapes, draws(config), seed)
+        params = randomise(shapes, draws(config), seed=0) if trained is None else dict(trained)
         table.check_round_trip(params)
         torch_params = {name: torch.from_numpy(array) for name, array in table.to_torch(params).items()}
         torch_model.load_state_dict(torch_params, strict=True)
@@ -139,9 +125,9 @@ class Pair:
     def __call__(self, case: Case) -> Trace:
         """Runs both sides on one case."""
         key = jax.random.key(case.tokens_BT.size, impl="rbg") if self.config.residual_dropout else None
-        word_VD, inadequate = self.params[WORD], ()
+        word_VD, inadequate = self.params[WORD], tuple[str, ...]()
         if case.low_variance or case.poison is not None:
-            rest_BTD = self._beside_words(case)
+            rest_BTD = self._beside_words(case, key)
             word_VD = word_table.prepare(word_VD, rest_BTD, case, self.config.norm_eps)
             inadequate = word_table.inadequacies(word_VD, rest_BTD, case, self.config.norm_eps)
         return Trace(self._run_jax(case, key, word_VD), self._run_torch(case, key, word_VD), inadequate)
@@ -152,18 +138,17 @@ class Pair:
             [(path, leaf.replace(jnp.asarray(params[_name(path)]))) for path, leaf in self.variables]
         )
 
-    def _beside_words(self, case: Case) -> np.ndarray:
+    def _beside_words(self, case: Case, key: jax.Array | None) -> np.ndarray:
         """What the word embedding is added to, at every position."""
-        embedding = run_tapped(self.graphdef, self._state(self.params[WORD]), _jax_inputs(case, None))[0].embedding
+        embedding = run_tapped(self.graphdef, self._state(self.params[WORD]), _jax_inputs(case, key))[0].embedding
         parts = [np.asarray(part) for part in (embedding.position, embedding.token_type) if part is not None]
         return sum(parts, np.zeros(embedding.word.shape))
 
     def _run_jax(self, case: Case, key: jax.Array | None, word_VD: np.ndarray) -> tuple[Site, ...]:
         inputs, state = _jax_inputs(case, key), self._state(word_VD)
         sites = _sites(run_tapped(self.graphdef, state, inputs), case)
-        if case.segments_BT is None:
+        if not _as_in_training(case):
             return sites
-        # Training runs packed rows, so that is the case that the trained program is checked on.
         logits_BKV = run_dropped(self.graphdef, state, inputs, jnp.asarray(_targets(case)))
         return collect(sites, flatten(logits_BKV, "logits_with_taps_dropped"))
 
@@ -174,10 +159,10 @@ class Pair:
         with _word_table(lm, word_VD) if prepared else contextlib.nullcontext():
             output_BTD, taps = lm.encoder(**inputs)
             _, head_taps = lm.head(output_BTD, lm.encoder.embedding.word.weight)
-            _, pooler_taps = self.torch_model.pooler(output_BTD)
+            pooler_taps = None if self.torch_model.pooler is None else self.torch_model.pooler(output_BTD)[1]
             pooled_BD = torch_ref.mean_pool(output_BTD, torch_masks.seen(inputs["mask_BTS"]))
             sites = _sites((taps, output_BTD, head_taps, pooler_taps, pooled_BD), case)
-            if case.segments_BT is None:
+            if not _as_in_training(case):
                 return sites
             logits_BKV, _ = lm(**inputs, targets_BK=torch.from_numpy(_targets(case)))
             return collect(sites, flatten(logits_BKV, "logits_with_taps_dropped"))
@@ -185,6 +170,11 @@ class Pair:
 
 def _name(path: tuple[str, ...]) -> str:
     return ".".join(map(str, path))
+
+
+def _as_in_training(case: Case) -> bool:
+    """Whether the program that training runs takes such a case: rows by segments, and a decoder without NaN."""
+    return case.segments_BT is not None and case.poison is None
 
 
 def _targets(case: Case) -> np.ndarray:
@@ -196,7 +186,8 @@ def _targets(case: Case) -> np.ndarray:
 
 def _jax_inputs(case: Case, key: jax.Array | None) -> Inputs:
     """The case as our encoder takes it; of packed rows, our own mask and positions."""
-    mask_BTS, positions_BT = case.mask_BTS, case.positions_BT
+    mask_BTS: Any = case.mask_BTS
+    positions_BT: Any = case.positions_BT
     if case.segments_BT is not None:
         segments_BT = jnp.asarray(case.segments_BT)
         mask_BTS, positions_BT = jax_masks.from_segments(segments_BT), jax_masks.positions_from_segments(segments_BT)
@@ -281,14 +272,16 @@ class EncoderSubject:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
-        """float64 and full-precision products on our side, for the time of a check."""
+        """float64 and full-precision products on our side, one thread on the other, for the time of a check."""
         settings = {"jax_enable_x64": True, "jax_default_matmul_precision": "highest"}
-        before = {name: getattr(jax.config, name) for name in settings}
+        before, threads = {name: getattr(jax.config, name) for name in settings}, torch.get_num_threads()
         for name, value in settings.items():
             jax.config.update(name, value)
+        torch.set_num_threads(1)  # the variants are small: more threads cost more than they compute
         try:
             yield
         finally:
+            torch.set_num_threads(threads)
             for name, value in before.items():
                 jax.config.update(name, value)
 

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jax_encoder.config import EncoderConfig
+from parity.cases import Sizes
+
+B, T = 5, 13  # unlike every size of EncoderConfig.tiny()
 
 DROPOUT = {"embedding_dropout": 0.1, "attention_dropout": 0.2, "residual_dropout": 0.3}
 ROTARY = {"position_kind": "rotary", "rope_thetas": (100.0, 10.0)}
@@ -63,3 +66,17 @@ def variants() -> dict[str, EncoderConfig]:
     """Every variant by name; without dropout unless it is about dropout."""
     off: dict[str, Any] = dict.fromkeys(DROPOUT, 0.0)
     return {name: dataclasses.replace(EncoderConfig.tiny(), **(off | dict(change))) for name, change in CHANGES.items()}
+
+
+def sizes_of(config: EncoderConfig) -> Sizes:
+    """What the cases of an encoder are made from."""
+    heads = (config.num_heads, config.head_dim, config.num_heads * config.head_dim)
+    return Sizes(
+        batch=B,
+        length=T,
+        vocab_size=config.vocab_size,
+        max_len=config.max_len,
+        num_token_types=config.num_token_types,
+        windows=config.windows,
+        model_sizes=(config.embed_dim, config.num_layers, *heads, config.mlp_dim),
+    )

@@ -3,7 +3,7 @@
 import math
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -51,16 +51,11 @@ def randomise(shapes: Mapping[str, tuple[int, ...]], rules: Sequence[Rule], seed
 
 
 def _draw(rule: Rule, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    if rule.kind == "kernel" and not rule.fan_in:
-        raise MismatchError(f"the rule {rule.name} is for kernels and needs fan_in, got {rule.fan_in!r}")
-    draws: dict[Kind, Callable[[], np.ndarray]] = {
-        "kernel": lambda: rng.standard_normal(shape) / math.sqrt(rule.fan_in or 1),
-        "bias": lambda: _sign(rng, shape) * rng.uniform(0.1, 0.5, shape),
-        "scale": lambda: 1 + _sign(rng, shape) * rng.uniform(0.1, 0.5, shape),
-        "table": lambda: rng.standard_normal(shape),
-    }
-    return draws[rule.kind]()
-
-
-def _sign(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return rng.choice([-1.0, 1.0], shape)
+    if rule.kind == "table":
+        return np.asarray(rng.standard_normal(shape))
+    if rule.kind == "kernel":
+        if not rule.fan_in:
+            raise MismatchError(f"the rule {rule.name} is for kernels and needs fan_in, got {rule.fan_in!r}")
+        return np.asarray(rng.standard_normal(shape) / math.sqrt(rule.fan_in))
+    around = 1.0 if rule.kind == "scale" else 0.0
+    return np.asarray(around + rng.choice([-1.0, 1.0], shape) * rng.uniform(0.1, 0.5, shape))

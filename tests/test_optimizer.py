@@ -136,5 +136,7 @@ def test_decay_is_times_the_learning_rate_and_by_name():
 
 
 def test_an_unknown_parameter_is_refused():
-    with pytest.raises(ValueError, match=r"whether to decay mlp\.gain is not known: its name must end in one of \['bias'"):
+    with pytest.raises(
+        ValueError, match=r"whether to decay mlp\.gain is not known: its name must end in one of \['bias'"
+    ):
         make_optimizer(options(), STEPS).init({"mlp": {"gain": jnp.ones(3)}})

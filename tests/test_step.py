@@ -43,7 +43,7 @@ def test_micro_batches_give_the_gradient_of_the_mean_over_all_targets(still):
     @jax.jit
     @jax.value_and_grad
     def mean_loss(params, batch):
-        return loss_sums(model, nnx.State(params), batch, None)[0] / batch.weights.sum().astype(jnp.float64)
+        return loss_sums(model, params, batch, None)[0] / batch.weights.sum().astype(jnp.float64)
 
     loss, expected = mean_loss(params, batch)
     sums, grads = gradients(model, params, split_batch(batch, 2), jax.random.key(0))
@@ -59,7 +59,7 @@ def test_every_micro_batch_has_its_own_dropout():
     model, params = pure_params(CONFIG)
     row, key = on_device(random_batch([5])), jax.random.key(0)
     twice = jax.tree.map(lambda field: jnp.concatenate([field, field]), row)
-    alone = jax.jit(lambda index: loss_sums(model, nnx.State(params), row, jax.random.fold_in(key, index))[0])
+    alone = jax.jit(lambda index: loss_sums(model, params, row, jax.random.fold_in(key, index))[0])
     first, second = float(alone(0)), float(alone(1))
     assert abs(first - second) > 1e-3
     together = gradients(model, params, split_batch(twice, 2), key)[0].loss

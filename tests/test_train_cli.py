@@ -59,8 +59,8 @@ def test_a_taken_folder_is_refused(capsys, tmp_path, corpus):
     (tmp_path / "run" / "thesis.txt").write_text("the only copy")
     message = refused(capsys, tiny(corpus, tmp_path / "run"))
     assert message == (
-        f"train.py: {tmp_path}/run exists already: name another folder with --run, delete this one, or go on with the run "
-        f"in it: python train.py resume {tmp_path}/run\n"
+        f"train.py: {tmp_path}/run exists already: name another folder with --run, delete this one, or go on with the "
+        f"run in it: python train.py resume {tmp_path}/run\n"
     )
     message = refused(capsys, tiny(corpus, tmp_path / "run" / "thesis.txt"))
     assert f"train.py: {tmp_path}/run/thesis.txt exists already: " in message
@@ -84,7 +84,10 @@ def test_a_tokenizer_larger_than_the_model_is_refused(capsys, tmp_path, corpus, 
     ("make", "message"),
     [
         (lambda path: None, "train.py: no folder {path}: name the folder of a run\n"),
-        (Path.mkdir, "train.py: {path} has no config.json: it is not the folder of a run, or of one that never started\n"),
+        (
+            Path.mkdir,
+            "train.py: {path} has no config.json: it is not the folder of a run, or of one that never started\n",
+        ),
     ],
 )
 def test_resuming_what_is_no_run_is_refused(capsys, tmp_path, make, message):
@@ -104,7 +107,7 @@ def test_resuming_a_damaged_config_is_refused(capsys, tmp_path, content):
     ("arguments", "message"),
     [
         (["pretrain", "--learning-rat", "3"], "Unrecognized options: --learning-rat"),
-        (["pretrain", "--steps", "many"], "invalid value for --steps"),
+        (["pretrain", "--steps", "many"], "Error parsing --steps: invalid literal for int"),
         (["pretrain", "--preset", "huge"], "huge"),
         (["resume"], "Missing from train.py resume"),
         ([], "Expected one of {pretrain, resume}"),
@@ -223,7 +226,11 @@ def test_a_run_works_and_says_so_where_there_is_no_torch(tmp_path, corpus):
     arguments = tiny(corpus, tmp_path / "run", "--verify")
     environment = os.environ | {"PYTHONPATH": str(blocked), "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
     process = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *arguments], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, str(ROOT / "train.py"), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "parity not checked: pip install 'jax-encoder[parity]'" in process.stdout
     assert process.stderr == ""

@@ -10,8 +10,8 @@ from jax_encoder.training.config import (
     OptimizerOptions,
     PretrainConfig,
     TextOptions,
-    fit_vocabulary,
 )
+from jax_encoder.training.model import choose_encoder, fit_vocabulary, row_length
 
 REFUSED = {
     "--steps must be at least 1, got 0": {"steps": 0},
@@ -59,7 +59,7 @@ def test_what_cannot_work_is_refused(message, options):
 def test_the_defaults_work():
     config = PretrainConfig()
     config.check()
-    assert config.seq_len(config.base_encoder()) <= config.base_encoder().max_len
+    choose_encoder(config.model)
 
 
 def test_json_round_trip_keeps_everything_but_the_folder():
@@ -87,7 +87,7 @@ def test_a_config_of_another_version_is_refused(change, message):
 
 def test_rows_longer_than_the_encoder_are_refused():
     with pytest.raises(InputError) as raised:
-        PretrainConfig(model=ModelOptions(preset="minilm_l6", seq_len=1024)).base_encoder()
+        choose_encoder(ModelOptions(preset="minilm_l6", seq_len=1024))
     assert str(raised.value) == (
         "--seq-len 1024 is longer than the 512 positions (max_len) of preset minilm_l6: choose at most 512, or another "
         "--preset"
@@ -96,21 +96,21 @@ def test_rows_longer_than_the_encoder_are_refused():
 
 @pytest.mark.parametrize(("preset", "expected"), [("tiny", 37), ("bert_base", 512), ("modernbert_base", 512)])
 def test_rows_are_as_long_as_the_encoder_allows_up_to_512(preset, expected):
-    config = PretrainConfig(model=ModelOptions(preset=preset))
-    assert config.seq_len(config.base_encoder()) == expected
+    options = ModelOptions(preset=preset)
+    assert row_length(options, choose_encoder(options)) == expected
 
 
 def test_dropout_overrides_all_three_rates():
-    encoder = PretrainConfig(model=ModelOptions(preset="tiny", dropout=0.25)).base_encoder()
+    encoder = choose_encoder(ModelOptions(preset="tiny", dropout=0.25))
     assert (encoder.embedding_dropout, encoder.attention_dropout, encoder.residual_dropout) == (0.25,) * 3
-    assert PretrainConfig(model=ModelOptions(preset="tiny")).base_encoder() == EncoderConfig.tiny()
+    assert choose_encoder(ModelOptions(preset="tiny")) == EncoderConfig.tiny()
 
 
 def test_an_encoder_may_come_from_a_file(tmp_path):
     path = tmp_path / "encoder.json"
     wanted = dataclasses.replace(EncoderConfig.tiny(), embed_dim=44)
     path.write_text(wanted.to_json())
-    assert PretrainConfig(model=ModelOptions(encoder=str(path))).base_encoder() == wanted
+    assert choose_encoder(ModelOptions(encoder=str(path))) == wanted
 
 
 def change(**changes) -> str:
@@ -131,13 +131,13 @@ def test_an_encoder_that_does_not_fit_is_refused(tmp_path, content, message):
     path = tmp_path / "encoder.json"
     path.write_text(content)
     with pytest.raises(InputError) as raised:
-        PretrainConfig(model=ModelOptions(encoder=str(path))).base_encoder()
+        choose_encoder(ModelOptions(encoder=str(path)))
     assert str(raised.value).startswith(f"--encoder {path}: {message}")
 
 
 def test_a_missing_encoder_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"^cannot read --encoder .*/none.json: No such file or directory$"):
-        PretrainConfig(model=ModelOptions(encoder=str(tmp_path / "none.json"))).base_encoder()
+        choose_encoder(ModelOptions(encoder=str(tmp_path / "none.json")))
 
 
 @pytest.mark.parametrize(("trained", "expected"), [(8192, 8192), (8190, 8192), (700, 704), (704, 704), (30_522, 8192)])

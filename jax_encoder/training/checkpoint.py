@@ -13,8 +13,8 @@ from typing import NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
+from jax_encoder.data.files import written_whole
 from jax_encoder.errors import InputError
-from jax_encoder.training.files import write_atomically
 from jax_encoder.training.step import TrainState
 
 _NAME = re.compile(r"step_(\d{8,})")
@@ -59,7 +59,8 @@ class Checkpoints:
         checksums.unlink(missing_ok=True)
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(path, _as_dict(state), force=True)
-        write_atomically(checksums, "".join(f"{sum_}  {name}\n" for name, sum_ in _checksums(path).items()))
+        with written_whole(checksums) as temporary:
+            temporary.write_text("".join(f"{sum_}  {name}\n" for name, sum_ in _checksums(path).items()))
         self._prune(step)
 
     def restore(self, like: TrainState) -> Restored:
@@ -121,8 +122,7 @@ class Checkpoints:
 
     def _prune(self, newest: int) -> None:
         """Deletes older checkpoints, those of a future that was damaged and left, and what was never finished."""
-        kept = {step for step in self.steps() if step <= newest}
-        kept = {f"step_{step:08d}" for step in sorted(kept)[-self.keep :]}
+        kept = {self._paths(step)[0].name for step in [s for s in self.steps() if s <= newest][-self.keep :]}
         for path in self.folder.iterdir():
             if path.name.removesuffix(_LIST_SUFFIX) in kept:
                 continue

@@ -1,18 +1,12 @@
 """What a pretraining run can be told. Standard library only, so that `--help` starts at once."""
 
 import dataclasses
-import json
 import math
-from pathlib import Path
 from typing import Any, Literal, Self
 
-from jax_encoder.config import EncoderConfig
 from jax_encoder.errors import InputError
 
 Preset = Literal["tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base"]
-# A table of logits wastes no lanes of an accelerator when its width is a multiple of this.
-_VOCAB_MULTIPLE = 64
-_LONGEST_DEFAULT_ROW = 512
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,49 +183,12 @@ class PretrainConfig:
             InputError: a name is unknown or missing, or a value refused.
         """
         groups = {"text": TextOptions, "model": ModelOptions, "optimizer": OptimizerOptions}
+        if not isinstance(values, dict):
+            raise InputError(f"training must be an object, got {values!r}")
         parts = {name: _build(group, values.get(name), name) for name, group in groups.items()}
         config = _build(cls, {**values, **parts, "run": run}, "training")
         config.check()
         return config
-
-    def base_encoder(self) -> EncoderConfig:
-        """The preset or file that was asked for, with the dropout that was asked for.
-
-        Raises:
-            InputError: the file cannot be read or is refused, or rows are longer than the encoder's `max_len`.
-        """
-        encoder = (
-            _read_encoder(self.model.encoder) if self.model.encoder else getattr(EncoderConfig, self.model.preset)()
-        )
-        if self.model.dropout is not None:
-            rates = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), self.model.dropout)
-            encoder = dataclasses.replace(encoder, **rates)
-        if self.seq_len(encoder) > encoder.max_len:
-            raise InputError(
-                f"--seq-len {self.model.seq_len} is longer than the {encoder.max_len} positions (max_len) of "
-                f"{self.model.encoder or 'preset ' + self.model.preset}: choose at most {encoder.max_len}, or another "
-                "--preset"
-            )
-        return encoder
-
-    def seq_len(self, encoder: EncoderConfig) -> int:
-        """T, tokens per row."""
-        return self.model.seq_len or min(encoder.max_len, _LONGEST_DEFAULT_ROW)
-
-
-def fit_vocabulary(encoder: EncoderConfig, asked: int, trained: int) -> EncoderConfig:
-    """Gives the encoder room for a tokenizer that was asked to have `asked` tokens and came out with `trained`."""
-    rounded = math.ceil(trained / _VOCAB_MULTIPLE) * _VOCAB_MULTIPLE
-    return dataclasses.replace(encoder, vocab_size=min(asked, rounded))
-
-
-def _read_encoder(path: str) -> EncoderConfig:
-    try:
-        return EncoderConfig.from_json(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read --encoder {path}: {error.strerror}") from None
-    except (ValueError, TypeError) as error:
-        raise InputError(f"--encoder {path}: {error}") from None
 
 
 def _build(cls: type, values: Any, where: str) -> Any:

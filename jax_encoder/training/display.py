@@ -1,7 +1,6 @@
 """What a run shows while it works: a progress bar on a terminal, plain lines elsewhere."""
 
 from collections import deque
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -36,7 +35,7 @@ class Display:
         )
         self._task = self._progress.add_task("", total=steps, completed=start, loss="-", rate="-", speed="-")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Display":
         self._progress.start()
         return self
 

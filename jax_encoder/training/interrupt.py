@@ -2,7 +2,6 @@
 
 import signal
 from types import FrameType
-from typing import Self
 
 
 class Interrupt:
@@ -16,7 +15,7 @@ class Interrupt:
         self.name: str | None = None
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Interrupt":
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 

@@ -14,7 +14,6 @@ from jax_encoder.data.masking import Batch
 from jax_encoder.training import metrics
 from jax_encoder.training.display import Display
 from jax_encoder.training.interrupt import Interrupt
-from jax_encoder.training.objective import LossSums
 from jax_encoder.training.session import Session, abstract_state
 from jax_encoder.training.step import Params, StepMetrics, TrainState
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tensorboardX import SummaryWriter
 
-from jax_encoder.training.files import write_atomically
+from jax_encoder.data.files import written_whole
 
 Record = dict[str, Any]
 Split = Literal["train", "held_out"]
@@ -51,7 +51,8 @@ class MetricsLog:
 
     def __init__(self, path: Path, events: Path, *, step: int):
         kept = [record for record in read(path) if record["step"] <= step]
-        write_atomically(path, "".join(_line(record) for record in kept))
+        with written_whole(path) as temporary:
+            temporary.write_text("".join(_line(record) for record in kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
         # The suffix keeps two writers of one second apart.
         self._writer = SummaryWriter(

@@ -47,8 +47,8 @@ def decayed(params: PyTree) -> PyTree[bool]:
         name = path[-1].key
         if name not in _DECAYED | _LEFT_ALONE:
             raise ValueError(
-                f"whether to decay {jax.tree_util.keystr(path, simple=True, separator='.')} is not known: its name must "
-                f"end in one of {sorted(_DECAYED | _LEFT_ALONE)}"
+                f"whether to decay {jax.tree_util.keystr(path, simple=True, separator='.')} is not known: its name "
+                f"must end in one of {sorted(_DECAYED | _LEFT_ALONE)}"
             )
         return name in _DECAYED
 

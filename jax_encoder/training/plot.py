@@ -1,16 +1,16 @@
 """loss.png: how training and held-out loss fell, beside what counting words would reach."""
 
-import io
+from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from jax_encoder.training.files import write_atomically
+from jax_encoder.data.files import written_whole
 from jax_encoder.training.metrics import Record
 
 _TRAIN, _HELD_OUT, _BASELINE = "#4c78a8", "#d1495b", "#6b6b6b"
 # The line is an exponential mean over about this many steps; the steps themselves are drawn faint behind it.
-_SMOOTHING = 25
+_SMOOTHING = 15
 
 
 def loss_plot(train: list[Record], held_out: list[Record], baselines: dict[str, float]) -> Figure:
@@ -51,11 +51,10 @@ def loss_plot(train: list[Record], held_out: list[Record], baselines: dict[str, 
     return figure
 
 
-def save(figure: Figure, path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG, whole or not at all."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    write_atomically(path, buffer.getvalue())
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _smooth(values: list[float]) -> list[float]:

@@ -11,7 +11,8 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.data import corpus, tokenizer
 from jax_encoder.data.baselines import baseline_losses
 from jax_encoder.data.packing import Rows, load_rows, pack, save_rows
-from jax_encoder.training.config import PretrainConfig, TextOptions, fit_vocabulary
+from jax_encoder.training.config import PretrainConfig, TextOptions
+from jax_encoder.training.model import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Session, open_session
 
@@ -31,11 +32,12 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
         InputError: options that cannot work, text or tokenizer that cannot be used, or a folder that is taken.
     """
     config.check()
-    encoder = config.base_encoder()
+    encoder = choose_encoder(config.model)
     RunFolder.check_free(Path(config.run))
     text = _read_text(config, encoder, console)
     folder = RunFolder.create(Path(config.run))
     tokenizer.save_tokenizer(text.tokenizer, folder.tokenizer)
+    folder.rows.mkdir()
     for name, rows in text.rows.items():
         save_rows(rows, folder.rows, name)
     folder.write_config(config, text.encoder)
@@ -53,18 +55,21 @@ def _read_text(config: PretrainConfig, encoder: EncoderConfig, console: Console)
     options = config.text
     with console.status("reading the text"):
         documents = corpus.load_files(options.data) if options.data else corpus.load_sotu()
-    _note(console, f"text       {documents.source}: {len(documents.train)} documents, {len(documents.held_out)} held out")
+    _note(
+        console, f"text       {documents.source}: {len(documents.train)} documents, {len(documents.held_out)} held out"
+    )
     chosen, encoder = _tokenizer(options, encoder, documents.train, console)
     vocabulary = tokenizer.vocabulary_of(chosen)
     _note(console, f"tokenizer  {options.tokenizer or 'trained ' + options.tokenizer_kind}: {vocabulary.size:,} tokens")
+    T = row_length(config.model, encoder)
     with console.status("cutting the text into tokens and rows"):
         rows = {
-            name: pack(tokenizer.encode(chosen, texts), vocabulary, row_length=config.seq_len(encoder))
+            name: pack(tokenizer.encode(chosen, texts), vocabulary, row_length=T)
             for name, texts in (("train", documents.train), ("held_out", documents.held_out))
         }
     _note(
         console,
-        f"rows       {len(rows['train'].tokens):,} of {config.seq_len(encoder)} tokens, {rows['train'].fill:.1%} full; "
+        f"rows       {len(rows['train'].tokens):,} of {T} tokens, {rows['train'].fill:.1%} full; "
         f"{len(rows['held_out'].tokens):,} held out",
     )
     return _Text(chosen, encoder, rows)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from jax_encoder.config import EncoderConfig
+from jax_encoder.data.files import written_whole
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
-from jax_encoder.training.files import write_atomically
 
 
 class RunFolder:
@@ -84,4 +84,5 @@ class RunFolder:
     @staticmethod
     def write_json(path: Path, values: Any) -> None:
         """Writes a small file for people and programs."""
-        write_atomically(path, json.dumps(values, indent=2) + "\n")
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

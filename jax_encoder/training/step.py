@@ -3,13 +3,13 @@
 Axes: B batch, A micro-batches, b rows of one micro-batch.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.stages import Wrapped
 from jaxtyping import Array, Float, Int, Key
 
 from jax_encoder.config import EncoderConfig
@@ -17,10 +17,7 @@ from jax_encoder.data.masking import Batch
 from jax_encoder.heads import MaskedLM
 from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import PretrainConfig
-from jax_encoder.training.objective import LossSums, loss_sums
-
-# Params are nested dicts of arrays: saved as they are, and readable without this code.
-Params = dict[str, Any]
+from jax_encoder.training.objective import LossSums, Params, loss_sums
 
 
 class TrainState(NamedTuple):
@@ -42,11 +39,11 @@ class StepMetrics(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The functions of a run, not yet compiled. `step` donates the state it is given."""
+    """The jitted functions of a run, not yet compiled. `step` donates the state it is given."""
 
-    init: Callable[[], TrainState]
-    step: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
-    evaluate: Callable[[Params, Batch], LossSums]
+    init: Wrapped  # () -> TrainState
+    step: Wrapped  # TrainState, Batch -> TrainState, StepMetrics
+    evaluate: Wrapped  # Params, Batch -> LossSums
 
 
 def build(config: PretrainConfig, encoder: EncoderConfig) -> Program:
@@ -83,7 +80,7 @@ def build(config: PretrainConfig, encoder: EncoderConfig) -> Program:
         return TrainState(params, opt_state, state.step + 1), metrics
 
     def evaluate(params: Params, batch: Batch) -> LossSums:
-        return loss_sums(model, nnx.State(params), batch, None)[1]
+        return loss_sums(model, params, batch, None)[1]
 
     def at_precision(function: Callable) -> Callable:
         return jax.default_matmul_precision(config.model.matmul_precision)(function)
@@ -105,7 +102,7 @@ def accumulated_gradients(
     """
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Float[Array, ""], LossSums]:
-        return loss_sums(model, nnx.State(params), batch, key)
+        return loss_sums(model, params, batch, key)
 
     def add(total: tuple[LossSums, Params], scanned: tuple[Batch, Array]) -> tuple[tuple[LossSums, Params], None]:
         batch, index = scanned

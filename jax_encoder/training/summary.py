@@ -24,7 +24,7 @@ def finish(folder: RunFolder, console: Console, *, check_parity: bool) -> Verdic
         with console.status("comparing the trained parameters with PyTorch"):
             verdict = verify(folder)
     tokens, seconds = sum(record["tokens"] for record in train), train[-1]["seconds"]
-    facts = {
+    facts: dict[str, str | Text] = {
         "steps": f"{train[-1]['step']:,}, {tokens:,} tokens in {timedelta(seconds=round(seconds))}",
         "throughput": f"{tokens / seconds:,.0f} real tokens per second",
         "parity": Text(verdict.line, style={True: "bold green", False: "bold red", None: "yellow"}[verdict.passed]),

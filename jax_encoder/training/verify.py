@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax_encoder
-from jax_encoder.training.files import write_atomically
+from jax_encoder.data.files import written_whole
 from jax_encoder.training.run_folder import RunFolder
 
 
@@ -33,12 +33,15 @@ def verify(folder: RunFolder) -> Verdict:
         text=True,
         check=False,
     )
-    write_atomically(folder.parity_text, process.stdout)
+    with written_whole(folder.parity_text) as temporary:
+        temporary.write_text(process.stdout, encoding="utf-8")
     first_line = process.stdout.partition("\n")[0]
     if process.returncode in (0, 1) and first_line.startswith("parity "):
         return Verdict(first_line, process.returncode == 0)
     reason = (process.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    return Verdict(f"parity not checked: {' '.join(command[1:])} ended with status {process.returncode}: {reason}", None)
+    return Verdict(
+        f"parity not checked: {' '.join(command[1:])} ended with status {process.returncode}: {reason}", None
+    )
 
 
 def _importable(name: str) -> bool:

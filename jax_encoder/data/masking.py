@@ -1,0 +1,167 @@
+"""Hides some tokens of a row and remembers what they were. A pure function of (seed, step), in fixed shapes.
+
+Axes: B batch, T column, K target.
+Reference: Devlin et al. (2019), section 3.1 and appendix A.1, https://arxiv.org/abs/1810.04805
+"""
+
+import dataclasses
+import enum
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32, Int64, Integer
+
+from jax_encoder.data.tokenizer import Vocabulary
+from jax_encoder.errors import InputError
+
+_MASKED, _REPLACED = 0.8, 0.1  # of the targets; the rest stay as they are
+
+
+class Batch(NamedTuple):
+    """What one training step sees.
+
+    Attributes:
+        tokens: ids, some of them hidden.
+        segments: 0 for padding, 1, 2, ... for the documents of a row.
+        positions: counted from 0 in every document; 0 at padding.
+        targets: columns to predict, ascending. Filler, at the end, is 0 here and in labels.
+        labels: the ids that were there.
+        weights: 1 for a target, 0 for filler.
+    """
+
+    tokens: Int32[np.ndarray, "B T"]
+    segments: Int32[np.ndarray, "B T"]
+    positions: Int32[np.ndarray, "B T"]
+    targets: Int32[np.ndarray, "B K"]
+    labels: Int32[np.ndarray, "B K"]
+    weights: Float32[np.ndarray, "B K"]
+
+    @property
+    def num_tokens(self) -> int:
+        """Positions that are not padding, special tokens included."""
+        return int(np.count_nonzero(self.segments))
+
+    @property
+    def num_targets(self) -> int:
+        return int(np.count_nonzero(self.weights))
+
+
+@dataclasses.dataclass(frozen=True)
+class Masking:
+    """How much to hide, and what with.
+
+    Attributes:
+        vocabulary: its special tokens, the unknown one included, are never hidden and never put in.
+        rate: share of a row's other tokens to predict, above 0 and below 1.
+
+    Raises:
+        InputError: `rate` is out of range.
+    """
+
+    vocabulary: Vocabulary
+    rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < 1:
+            raise InputError(f"the mask rate must be above 0 and below 1, got {self.rate}")
+
+    def budget(self, row_length: int) -> int:
+        """K: as many targets as a row of `row_length` can ever have."""
+        return max(1, round(self.rate * row_length))
+
+    @cached_property
+    def replacements(self) -> Int32[np.ndarray, " V"]:
+        """Ids that may be put in for a token."""
+        return np.setdiff1d(np.arange(self.vocabulary.size, dtype=np.int32), self.vocabulary.special)
+
+
+class Stream(enum.IntEnum):
+    """What randomness is for. The same seed gives unrelated numbers in each."""
+
+    ORDER = 0
+    TRAINING_MASKS = 1
+    EVALUATION_ORDER = 2
+    EVALUATION_MASKS = 3
+
+
+def generator(seed: int, stream: Stream, index: int) -> np.random.Generator:
+    """Random numbers that depend on these three alone, by a counter-based generator (Salmon et al. 2011).
+
+    Args:
+        seed: of the run, at least 0 and below 2^64.
+        stream: what for; never meets another stream's numbers.
+        index: step or epoch.
+    """
+    # Words of the key and of the counter, not a sum or a hash: distinct arguments cannot collide.
+    key, counter = np.array([seed, index], np.uint64), np.array([0, 0, 0, stream], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def mask_tokens(
+    tokens_BT: Integer[np.ndarray, "B T"],
+    segments_BT: Integer[np.ndarray, "B T"],
+    masking: Masking,
+    rng: np.random.Generator,
+) -> Batch:
+    """Chooses targets evenly among a row's tokens; hides 80 % of them, replaces 10 % at random, leaves 10 %.
+
+    Every row gets `rate` times its maskable tokens, rounded, and at least one if it has any: fixed counts make for a
+    steadier loss than independent draws, and never exceed the budget.
+
+    Args:
+        tokens_BT: packed rows.
+        segments_BT: 0 for padding.
+        masking: how much and what with.
+        rng: used up by this call.
+    """
+    tokens_BT, segments_BT = tokens_BT.astype(np.int32), segments_BT.astype(np.int32)
+    targets_BK, real_BK = _choose(tokens_BT, segments_BT, masking, rng)
+    labels_BK = np.where(real_BK, np.take_along_axis(tokens_BT, targets_BK, axis=1), 0)
+    fate_BK = rng.random(real_BK.shape)
+    replacements_BK = rng.choice(masking.replacements, size=real_BK.shape)
+    kept_BK = np.where(fate_BK < _MASKED + _REPLACED, replacements_BK, labels_BK)
+    inputs_BK = np.where(fate_BK < _MASKED, masking.vocabulary.mask, kept_BK)
+    tokens_BT[np.nonzero(real_BK)[0], targets_BK[real_BK]] = inputs_BK[real_BK]
+    return Batch(
+        tokens=tokens_BT,
+        segments=segments_BT,
+        positions=_positions(segments_BT),
+        targets=targets_BK.astype(np.int32),
+        labels=labels_BK.astype(np.int32),
+        weights=real_BK.astype(np.float32),
+    )
+
+
+def _choose(
+    tokens_BT: Int32[np.ndarray, "B T"],
+    segments_BT: Int32[np.ndarray, "B T"],
+    masking: Masking,
+    rng: np.random.Generator,
+) -> tuple[Int64[np.ndarray, "B K"], Bool[np.ndarray, "B K"]]:
+    """Columns to predict, ascending, then zeros; and which of them are real."""
+    K = masking.budget(tokens_BT.shape[1])
+    maskable_BT = (segments_BT != 0) & ~np.isin(tokens_BT, masking.vocabulary.special)
+    available_B = maskable_BT.sum(axis=1)
+    chosen_B = np.minimum(np.maximum(np.rint(masking.rate * available_B), 1), available_B)
+    # Stable, so that a tie falls the same way on every processor.
+    lots_BT = np.where(maskable_BT, rng.random(tokens_BT.shape), 1)
+    drawn_BK = np.argsort(lots_BT, axis=1, kind="stable")[:, :K]
+    real_BK = np.arange(K)[None, :] < chosen_B[:, None]
+    targets_BK = np.sort(np.where(real_BK, drawn_BK, tokens_BT.shape[1]), axis=1)
+    return np.where(real_BK, targets_BK, 0), real_BK
+
+
+def _positions(segments_BT: Int32[np.ndarray, "B T"]) -> Int32[np.ndarray, "B T"]:
+    columns_T = np.arange(segments_BT.shape[1], dtype=np.int32)
+    starts_BT = np.diff(segments_BT, axis=1, prepend=-1) != 0
+    begun_BT = np.maximum.accumulate(np.where(starts_BT, columns_T[None, :], 0), axis=1)
+    return np.where(segments_BT != 0, columns_T[None, :] - begun_BT, 0).astype(np.int32)
+
+
+def original_tokens(batch: Batch) -> Int32[np.ndarray, "B T"]:
+    """The tokens of a batch before any was hidden."""
+    real_BK = batch.weights > 0
+    tokens_BT = batch.tokens.copy()
+    tokens_BT[np.nonzero(real_BK)[0], batch.targets[real_BK]] = batch.labels[real_BK]
+    return tokens_BT

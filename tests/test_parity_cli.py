@@ -1,0 +1,184 @@
+import json
+import runpy
+import sys
+import types
+from pathlib import Path
+
+import parity_helpers as toy
+import pytest
+
+from parity import cli, record
+from parity.cases import CASE_NAMES
+from parity.check import check
+from parity.errors import MismatchError
+
+BIASLESS = toy.ToyVariant(break_params=lambda params: params | {"key.bias": params["key.bias"] * 0})
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command line on the toy; returns status, output and error output."""
+
+    def call(*arguments: str, subject=None):
+        status = cli.main(arguments, subject or toy.ToySubject())
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def test_pass_is_status_0(run):
+    status, out, err = run("check")
+    assert status == 0
+    assert out.startswith("parity PASS: 2 variants x 10 cases, 140 comparisons; ")
+    assert err == ""
+
+
+def test_fail_is_status_1(run):
+    status, out, err = run("check", subject=toy.ToySubject({"good": toy.ToyVariant(), "bad": BIASLESS}))
+    assert status == 1
+    assert out.startswith("parity FAIL semantic at attention.key, first of 7 sites to differ; norm still agrees\n")
+    assert err == ""
+
+
+def test_vacuous_is_status_1(run):
+    unfit = toy.ToyVariant(sizes=toy.sizes(model_sizes=(13,)))
+    status, out, _ = run("check", "--case", "ragged", subject=toy.ToySubject({"toy": unfit}))
+    assert status == 1
+    assert out.startswith(
+        "parity VACUOUS: T = 13 is also a size of the model: swapped axes would go unnoticed (toy, ragged)"
+    )
+
+
+def test_names_choose_what_is_checked(run):
+    subject = toy.ToySubject({"good": toy.ToyVariant(), "bad": BIASLESS})
+    status, out, _ = run("check", "--config", "good", "--case", "packed", "--case", "holes", subject=subject)
+    assert status == 0
+    assert out.startswith("parity PASS: 1 variant x 2 cases, 14 comparisons; ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--config", "three"), "python -m parity: no variant is called three; there are: one, two\n"),
+        (("--case", "raged"), f"python -m parity: no case is called raged; there are: {', '.join(CASE_NAMES)}\n"),
+        (
+            ("--json", "no/such/folder.json"),
+            "python -m parity: --json no/such/folder.json: must name a file in a folder that exists\n",
+        ),
+        (("--json", "."), "python -m parity: --json .: must name a file in a folder that exists\n"),
+    ],
+)
+def test_bad_use_is_status_2(run, arguments, message):
+    assert run("check", *arguments) == (2, "", message)
+
+
+@pytest.mark.parametrize("arguments", [(), ("chek",), ("check", "--cas", "ragged"), ("check", "--case"), ("trained",)])
+def test_what_cannot_be_parsed_is_status_2(run, arguments):
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    assert caught.value.code == 2
+
+
+def test_help_is_for_people(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["check", "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for part in ("--config NAME", "--case NAME", "--json FILE", "--list", "first line is the verdict"):
+        assert part in " ".join(text.split())
+
+
+def test_list_names_everything_and_checks_nothing(run):
+    subject = toy.ToySubject()
+    status, out, _ = run("check", "--list", subject=subject)
+    assert (status, subject.log) == (0, [])
+    lines = out.splitlines()
+    assert lines[:4] == [
+        "2 variants of a head against itself:",
+        "  one",
+        "  two",
+        "10 cases, each made to expose something:",
+    ]
+    assert [line.split()[0] for line in lines[4:]] == list(CASE_NAMES)
+    assert lines[-1] == "  nan-padding          content of padding that reaches a token: NaN times a weight of 0 is NaN"
+
+
+def test_json_is_the_whole_report(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run("check", "--case", "ragged", "--json", "report.json")
+    assert status == 0
+    report = record.from_json(Path("report.json").read_text(encoding="utf-8"))
+    assert len(report.runs) == 2
+    assert json.loads(Path("report.json").read_text())["headline"] == out.splitlines()[0]
+
+
+def test_progress_shows_on_a_terminal(run, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    _, out, err = run("check", "--case", "ragged")
+    assert "two, ragged" in err
+    assert "ragged  " not in out.splitlines()[0]
+
+
+@pytest.fixture
+def binding(monkeypatch):
+    """A module that offers the toy where the encoders' bindings would stand."""
+
+    def check_run(folder: Path):
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is not a run")
+        if not list(folder.iterdir()):
+            raise MismatchError("nothing is one to one")
+        return check(toy.ToySubject({folder.name: toy.ToyVariant()}))
+
+    module = types.ModuleType("toy_binding")
+    module.subject, module.check_run = toy.ToySubject, check_run
+    monkeypatch.setitem(sys.modules, "toy_binding", module)
+    monkeypatch.setattr(cli, "BINDING", "toy_binding")
+    monkeypatch.setattr(cli, "RUN_BINDING", "toy_binding")
+
+
+@pytest.mark.usefixtures("binding")
+def test_the_binding_is_asked_for_the_subject(capsys):
+    assert cli.main(["check", "--case", "ragged"]) == 0
+    assert capsys.readouterr().out.startswith("parity PASS: 2 variants x 1 case")
+
+
+@pytest.mark.usefixtures("binding")
+def test_the_binding_is_asked_for_trained_parameters(capsys, tmp_path):
+    (tmp_path / "checkpoint").touch()
+    assert cli.main(["trained", str(tmp_path), "--json", str(tmp_path / "parity.json")]) == 0
+    assert capsys.readouterr().out.startswith("parity PASS: 1 variant x 10 cases")
+    assert record.from_json((tmp_path / "parity.json").read_text()).runs[0].variant == tmp_path.name
+
+
+@pytest.mark.usefixtures("binding")
+def test_a_folder_that_holds_no_run_is_status_2(capsys):
+    assert cli.main(["trained", "nowhere"]) == 2
+    assert capsys.readouterr().err == "python -m parity: nowhere is not a run\n"
+
+
+@pytest.mark.usefixtures("binding")
+def test_trained_parameters_that_do_not_fit_are_a_failure(capsys, tmp_path):
+    assert cli.main(["trained", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("parity FAIL semantic at parameters, first of 1 site to differ")
+    assert lines[1] == "  nothing is one to one"
+
+
+def test_a_missing_framework_is_status_2(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "BINDING", "no_such_binding")
+    assert cli.main(["check"]) == 2
+    assert capsys.readouterr().err == (
+        "python -m parity: No module named 'no_such_binding'; "
+        "a check needs both frameworks: pip install 'jax-encoder[parity]'\n"
+    )
+
+
+@pytest.mark.usefixtures("binding")
+def test_python_m_parity(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["parity", "check", "--case", "one-token"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("parity", run_name="__main__")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("parity PASS")

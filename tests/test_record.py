@@ -1,0 +1,111 @@
+import json
+import math
+
+import parity_helpers as toy
+import pytest
+from parity_helpers import agreeing, run_of
+
+from parity import record
+from parity.check import check
+from parity.compare import SEMANTIC, Comparison
+from parity.verdict import Report
+
+STRANGE = (
+    agreeing("nan", error=math.inf, actual=math.nan, expected=-math.inf, problem="not finite"),
+    agreeing("whole", error=math.inf, worst_index=None, actual=None, expected=None, problem="a\nb"),
+    agreeing("flags", dtype="bool", error=0.5, allowed=0.0, actual=True, expected=False, shape=(), worst_index=()),
+    agreeing("integers", error=0.0, allowed=0.0, actual=2**63, expected=2**63),
+    agreeing("π", error=1e-300 / 3),
+)
+REPORT = Report("a against b", SEMANTIC, {"jax": "0.10"}, (run_of(*STRANGE), run_of(case="packed", inadequate=("x",))))
+
+
+def same(left: Report, right: Report) -> bool:
+    return repr(left) == repr(right)  # NaN differs from itself
+
+
+@pytest.mark.parametrize("report", [REPORT, Report("nothing", SEMANTIC, {}, ())], ids=["strange", "empty"])
+def test_everything_comes_back(report):
+    text = record.to_json(report)
+    assert same(record.from_json(text), report)
+    assert record.to_json(record.from_json(text)) == text
+
+
+def test_a_real_report_comes_back():
+    report = check(toy.ToySubject())
+    assert same(record.from_json(record.to_json(report)), report)
+
+
+def test_the_schema_is_what_the_documentation_says():
+    values = json.loads(record.to_json(REPORT), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    schema = record.__doc__.split("one object:")[1].split("A comparison's values")[0]
+    documented = [line.split()[0] for line in schema.splitlines() if line.startswith("    ")]
+    assert list(values) == documented
+    assert values["schema"] == 1
+    assert values["verdict"] == "FAIL semantic"
+    assert values["headline"].startswith("parity FAIL semantic at nan, first of 5 sites to differ")
+    assert values["fields"] == list(Comparison._fields)
+    assert values["runs"][1] == {"variant": "one", "case": "packed", "inadequate": ["x"], "comparisons": []}
+    assert values["variants"] == [
+        {
+            "name": "one",
+            "verdict": "FAIL semantic",
+            "cases": 2,
+            "sites": 5,
+            "worst_error": "inf",
+            "worst_site": "nan",
+            "worst_case": "ragged",
+        }
+    ]
+
+
+def test_a_variant_without_comparisons_has_no_worst():
+    [variant] = json.loads(record.to_json(Report("a", SEMANTIC, {}, (run_of(),))))["variants"]
+    assert (variant["worst_error"], variant["worst_site"], variant["worst_case"]) == (None, None, None)
+
+
+def changed(**values) -> str:
+    return json.dumps(json.loads(record.to_json(REPORT)) | values)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "^not a parity record: JSONDecodeError"),
+        ("[]", "^not a parity record: TypeError"),
+        ("{}", "^not a parity record: KeyError: 'schema'$"),
+        (changed(schema=2), "^a parity record of schema 2 cannot be read, must be 1$"),
+        (changed(runs=[{"variant": "one"}]), "^not a parity record: KeyError"),
+        (changed(verdict="PASS"), "^the parity record was changed: verdict is not what its runs come to$"),
+        (changed(runs=[]), "^the parity record was changed: verdict, headline, vacuities, variants is not"),
+        (changed(fields=["site"]), "^the parity record was changed: fields is not"),
+    ],
+)
+def test_what_is_damaged_or_edited_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        record.from_json(text)
+
+
+def test_a_comparison_of_another_length_is_refused():
+    values = json.loads(record.to_json(REPORT))
+    values["runs"][0]["comparisons"][0].pop()
+    with pytest.raises(ValueError, match="zip"):
+        record.from_json(json.dumps(values))
+
+
+def test_writing_replaces_the_file_as_a_whole(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    record.write(REPORT, path)
+    assert same(record.from_json(path.read_text(encoding="utf-8")), REPORT)
+    assert [child.name for child in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    monkeypatch.setattr(record, "to_json", lambda report: "half\ud800")
+    with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
+        record.write(REPORT, path)
+    assert path.read_text() == "old"
+    assert [child.name for child in tmp_path.iterdir()] == ["report.json"]
