@@ -87,7 +87,9 @@ class Attention(nnx.Module):
         context_BNTH = jnp.einsum("BNTS,BNSH->BNTH", dropped_BNTS, value_BNSH)
         output_BTD = self.out(context_BNTH)
         return output_BTD, AttentionTaps(
-            *(_heads_last(x_BNTH) for x_BNTH in (query_BNTH, key_BNSH, value_BNSH)),
+            query=_heads_last(query_BNTH),
+            key=_heads_last(key_BNSH),
+            value=_heads_last(value_BNSH),
             rotated_query=None if rotated_query_BNTH is None else _heads_last(rotated_query_BNTH),
             rotated_key=None if rotated_key_BNSH is None else _heads_last(rotated_key_BNSH),
             scores=scores_BNTS,
