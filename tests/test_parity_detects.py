@@ -20,7 +20,7 @@ from parity.encoder import EncoderSubject, Pair
 from torch_ref import masks
 from torch_ref.attention import Attention
 from torch_ref.embedding import Embedding
-from torch_ref.encoder import PostNormLayer, PreNormLayer
+from torch_ref.encoder import PostNormLayer
 from torch_ref.mlp import MLP
 from torch_ref.norm import Norm
 

@@ -3,6 +3,7 @@
 Axes: B batch, A micro-batches, b rows of one micro-batch.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -82,9 +83,7 @@ def build(config: PretrainConfig, encoder: EncoderConfig) -> Program:
     def evaluate(params: Params, batch: Batch) -> LossSums:
         return loss_sums(model, params, batch, None)[1]
 
-    def at_precision(function: Callable) -> Callable:
-        return jax.default_matmul_precision(config.model.matmul_precision)(function)
-
+    at_precision = jax.default_matmul_precision(config.model.matmul_precision)
     return Program(jax.jit(init), jax.jit(at_precision(step), donate_argnums=0), jax.jit(at_precision(evaluate)))
 
 

@@ -1,0 +1,69 @@
+"""The parameters that a training run came to are checked as they lie in its folder."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+from training_helpers import write_corpus
+
+from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig, TextOptions
+from jax_encoder.training.prepare import prepare
+from parity import cli, encoder_run
+from parity.encoder_run import check_run
+from parity.verdict import Verdict
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run at its first checkpoint."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_corpus(folder / "corpus.txt")
+    config = PretrainConfig(
+        run=str(folder / "run"),
+        steps=2,
+        batch_size=4,
+        text=TextOptions(data=(str(folder / "corpus.txt"),), vocab_size=120),
+        model=ModelOptions(preset="tiny"),
+        optimizer=OptimizerOptions(warmup_steps=0),
+    )
+    prepare(config, Console(file=io.StringIO()))
+    return folder / "run"
+
+
+def test_a_run_passes_and_says_which_step_it_is_of(run_folder):
+    report = check_run(run_folder)
+    assert report.verdict is Verdict.PASS
+    assert report.environment["step"] == "0"
+    (run,) = report.runs
+    assert (run.variant, run.case) == ("run", "held-out")
+    assert run.comparisons[0].shape[0] == encoder_run.ROWS
+
+
+def test_another_function_is_found(run_folder, monkeypatch):
+    monkeypatch.setattr(
+        "torch_ref.attention.Attention._split_heads", lambda self, x: x.unflatten(-1, (self.head_dim, -1)).mT
+    )
+    report = check_run(run_folder)
+    assert report.verdict is Verdict.FAIL_SEMANTIC
+    assert report.runs[0].comparisons[report.runs[0].first_to_differ].site == "layers.0.attention.query"
+
+
+def test_parameters_are_carried_bit_for_bit():
+    params = {"encoder": {"layers": {"kernel": np.float32([0.1, 1e-8])}}}
+    ((name, value),) = encoder_run._as_float64(params).items()
+    assert name == "lm.encoder.layers.kernel"
+    assert value.dtype == np.float64
+    np.testing.assert_array_equal(value.astype(np.float32), [np.float32(0.1), np.float32(1e-8)])
+
+
+def test_command_line(run_folder, tmp_path, capsys):
+    assert cli.main(["trained", str(run_folder), "--json", str(tmp_path / "parity.json")]) == 0
+    assert capsys.readouterr().out.startswith("parity PASS: 1 variant x 1 case, ")
+    assert json.loads((tmp_path / "parity.json").read_text())["verdict"] == "PASS"
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
+    assert cli.main(["trained", str(tmp_path)]) == 2
+    assert f"{tmp_path} has no config.json: it is not the folder of a run" in capsys.readouterr().err
