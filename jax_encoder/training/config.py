@@ -88,7 +88,7 @@ class OptimizerOptions:
         clip_norm: Gradients whose global norm is larger are scaled down to it.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     warmup_steps: int = 100
     schedule: Literal["cosine", "linear", "wsd"] = "cosine"
     decay_fraction: float = 0.2
@@ -143,12 +143,12 @@ class PretrainConfig:
     """
 
     run: str = "runs/pretrain"
-    steps: int = 1000
-    batch_size: int = 32
+    steps: int = 2000
+    batch_size: int = 8
     accumulate: int = 1
     seed: int = 0
-    eval_every: int = 200
-    checkpoint_every: int = 200
+    eval_every: int = 500
+    checkpoint_every: int = 500
     keep: int = 2
     verify: bool = True
     text: TextOptions = TextOptions()

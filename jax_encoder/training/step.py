@@ -3,7 +3,6 @@
 Axes: B batch, A micro-batches, b rows of one micro-batch.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -53,7 +52,9 @@ def build(config: PretrainConfig, encoder: EncoderConfig) -> Program:
     Raises:
         ValueError: the encoder has a parameter that the optimizer does not know.
     """
-    init_key, dropout_root = jax.random.split(jax.random.key(config.seed))
+    init_key = jax.random.key(config.seed)
+    # The devices' own generator: dropout draws more numbers than threefry makes without being felt.
+    dropout_root = jax.random.key(config.seed, impl="rbg")
     optimizer = optimizers.make_optimizer(config.optimizer, config.steps)
     schedule = optimizers.learning_rates(config.optimizer, config.steps)
 
@@ -84,7 +85,13 @@ def build(config: PretrainConfig, encoder: EncoderConfig) -> Program:
         return loss_sums(model, params, batch, None)[1]
 
     at_precision = jax.default_matmul_precision(config.model.matmul_precision)
-    return Program(jax.jit(init), jax.jit(at_precision(step), donate_argnums=0), jax.jit(at_precision(evaluate)))
+    # Initialisation runs once: to compile it well takes four times as long as to compile it badly and run it.
+    quickly = {"xla_backend_optimization_level": 0}
+    return Program(
+        jax.jit(init, compiler_options=quickly),
+        jax.jit(at_precision(step), donate_argnums=0),
+        jax.jit(at_precision(evaluate)),
+    )
 
 
 def split_batch(batch: Batch, parts: int) -> Batch:
