@@ -54,7 +54,7 @@ def _run(command: PretrainConfig | Resume) -> int:
 
     from jax_encoder.training.loop import train
     from jax_encoder.training.prepare import prepare
-    from jax_encoder.training.run_folder import RunFolder
+    from jax_encoder.training.run_folder import RunFolder, resume_command
     from jax_encoder.training.session import open_session
     from jax_encoder.training.summary import finish
 
@@ -64,12 +64,12 @@ def _run(command: PretrainConfig | Resume) -> int:
     else:
         session = open_session(RunFolder.open(Path(command.run)))
     outcome = train(session, console)
-    path = session.folder.path
     if outcome.stopped_by:
         console.print(
             f"stopped by {outcome.stopped_by} after step {outcome.step} of {session.config.steps}; go on with\n"
-            f"  python train.py resume {path}",
+            f"  {resume_command(session.folder.path)}",
             highlight=False,
+            soft_wrap=True,
         )
         return 0
     verdict = finish(session.folder, console, check_parity=session.config.verify)

@@ -41,7 +41,7 @@ def prepared(tmp_path_factory) -> Session:
         checkpoint_every=4,
         text=TextOptions(data=(str(folder / "corpus.txt"),), vocab_size=120, max_eval_rows=3),
         model=ModelOptions(preset="tiny"),
-        optimizer=OptimizerOptions(warmup_steps=2),
+        optimizer=OptimizerOptions(learning_rate=1e-3, warmup_steps=2),
     )
     return prepare(config, quiet())
 

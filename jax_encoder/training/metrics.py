@@ -53,7 +53,7 @@ class MetricsLog:
         kept = [record for record in read(path) if record["step"] <= step]
         with written_whole(path) as temporary:
             temporary.write_text("".join(_line(record) for record in kept), encoding="utf-8")
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8", buffering=1)  # by lines, for whoever follows it
         # The suffix keeps two writers of one second apart.
         self._writer = SummaryWriter(
             str(events), purge_step=step + 1 if step else None, filename_suffix=f".from_{step}"

@@ -1,6 +1,7 @@
 """Where everything of one run lies."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class RunFolder:
         if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
             raise InputError(
                 f"{path} exists already: name another folder with --run, delete this one, or go on with the run in it: "
-                f"python train.py resume {path}"
+                + resume_command(path)
             )
 
     @classmethod
@@ -86,3 +87,8 @@ class RunFolder:
         """Writes a small file for people and programs."""
         with written_whole(path) as temporary:
             temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def resume_command(path: Path) -> str:
+    """What to type to go on with the run in a folder."""
+    return f"python train.py resume {shlex.quote(str(path))}"
