@@ -2,13 +2,16 @@
 # Each sets up what it needs in .venv, once; PYTHON chooses the interpreter (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# setuptools warns of every editable install.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 ARGS ?=
+# Every run has a folder of its own.
+RUN ?= runs/$(shell date +%Y-%m-%d-%H%M%S)
 
 .PHONY: train test check clean
 
 train: .venv/.train
-	$(BIN)/python train.py pretrain $(ARGS)
+	$(BIN)/python train.py pretrain --run $(RUN) $(ARGS)
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-fail-under=100 $(ARGS)
