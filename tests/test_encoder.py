@@ -31,6 +31,9 @@ MODERN = dataclasses.replace(
     windows=(None, 2, None, 3),
 )
 CONFIGS = pytest.mark.parametrize("config", [BERT, MODERN], ids=["bert", "modern"])
+ONE_IS_SLOW = pytest.mark.parametrize(
+    "config", [BERT, pytest.param(MODERN, marks=pytest.mark.slow)], ids=["bert", "modern"]
+)
 
 
 def build(config, model=MaskedLM, dtype=jnp.float64, param_dtype=jnp.float64):
@@ -46,7 +49,7 @@ def tokens_and_mask(seed=1, lengths=(11, 7, 4, 1, 0)):
     return tokens_BT, masks.from_lengths(jnp.asarray(lengths, jnp.int32), T)
 
 
-@CONFIGS
+@ONE_IS_SLOW
 @pytest.mark.parametrize("dropout_key", [None, jax.random.key(3, impl="rbg")], ids=["plain", "dropout"])
 def test_scanned_and_unrolled_are_the_same_from_the_same_parameters(config, dropout_key):
     tokens_BT, mask_BTS = tokens_and_mask()
@@ -59,7 +62,7 @@ def test_scanned_and_unrolled_are_the_same_from_the_same_parameters(config, drop
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), one, other)
 
 
-@CONFIGS
+@ONE_IS_SLOW
 def test_jitted_and_eager_are_the_same(config):
     tokens_BT, mask_BTS = tokens_and_mask()
     model = build(dataclasses.replace(config, scan_layers=False))
@@ -68,7 +71,7 @@ def test_jitted_and_eager_are_the_same(config):
     np.testing.assert_allclose(jitted, eager, rtol=1e-12, atol=1e-12)
 
 
-@CONFIGS
+@ONE_IS_SLOW
 def test_padding_content_never_leaks(config):
     """Not into outputs, not into gradients, not even as NaN."""
     poison, harmless = 7, 8
@@ -140,7 +143,7 @@ def test_permuting_the_batch_permutes_the_output(config):
     np.testing.assert_allclose(run(model, tokens_BT[order], mask_BTS[order]), straight[order], rtol=1e-12, atol=1e-12)
 
 
-@CONFIGS
+@ONE_IS_SLOW
 def test_packed_documents_equal_separate_ones(config):
     lengths = (4, 1, 5)
     segments_BT = jnp.asarray([[1] * 4 + [2] + [3] * 5 + [0]], jnp.int32)
@@ -193,7 +196,7 @@ def test_refuses_what_the_config_does_not_have():
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64])
-@CONFIGS
+@ONE_IS_SLOW
 def test_computes_in_the_dtype_asked_for_and_never_below_float32_where_it_matters(config, dtype):
     tokens_BT, mask_BTS = tokens_and_mask()
     model = build(config, dtype=dtype, param_dtype=jnp.float32)

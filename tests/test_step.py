@@ -55,6 +55,7 @@ def test_micro_batches_give_the_gradient_of_the_mean_over_all_targets(still):
     assert np.abs(mean_of_means["head"]["bias"] - expected["head"]["bias"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_every_micro_batch_has_its_own_dropout():
     model, params = pure_params(CONFIG)
     row, key = on_device(random_batch([5])), jax.random.key(0)
@@ -117,6 +118,7 @@ def lowered(**changes) -> str:
     return program.step.lower(jax.eval_shape(program.init), random_batch(TARGETS)).as_text()
 
 
+@pytest.mark.slow
 def test_two_builds_are_the_same_program_and_dropout_follows_the_seed():
     assert lowered() == lowered()
     assert lowered() != lowered(seed=1)
@@ -132,6 +134,7 @@ def learner():
     return build(dataclasses.replace(config(), optimizer=SIGNS), STILL)
 
 
+@pytest.mark.slow
 def test_the_reported_learning_rate_is_the_one_used(learner):
     schedule, state = learning_rates(SIGNS, 60), learner.init()
     for step in range(6):

@@ -71,6 +71,7 @@ def test_missing_text_is_refused(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_tokenizer_larger_than_the_model_is_refused(capsys, tmp_path, corpus, finished):
     arguments = tiny(corpus, tmp_path / "run", f"--tokenizer={finished / 'tokenizer.json'}", "--vocab-size=50")
     assert train.main(arguments) == 2
@@ -135,6 +136,7 @@ def finished(tmp_path_factory, corpus) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_in_its_folder(finished):
     names = {path.name for path in finished.iterdir()}
     assert {"config.json", "tokenizer.json", "baselines.json", "metrics.jsonl", "loss.png", "tensorboard"} <= names
@@ -144,6 +146,7 @@ def test_a_run_leaves_everything_in_its_folder(finished):
     ]
 
 
+@pytest.mark.slow
 def test_resuming_a_complete_run_shows_its_end_again(finished, capsys):
     (finished / "loss.png").unlink()
     assert train.main(["resume", str(finished)]) == 0
@@ -151,6 +154,7 @@ def test_resuming_a_complete_run_shows_its_end_again(finished, capsys):
     assert (finished / "loss.png").exists()
 
 
+@pytest.mark.slow
 def test_resuming_without_a_whole_checkpoint_is_refused(finished, capsys, tmp_path):
     import shutil
 
