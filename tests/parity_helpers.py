@@ -163,6 +163,11 @@ class ToySubject:
             self.log.append("leave")
 
 
+def subject() -> ToySubject:
+    """What the command line checks, if told that this is the binding."""
+    return ToySubject()
+
+
 def agreeing(site: str = "site", **changes) -> Comparison:
     """A comparison that proves something."""
     values = {"worst_index": (0, 1), "actual": 0.5, "expected": 0.5, "compared": 6, "scale": 2.0, "spread": 3.0}

@@ -19,9 +19,9 @@ FORBIDDEN = {
     "jax_encoder/data/": {"torch", "transformers", "jax", "flax", "torch_ref", "parity", "train", "benchmarks"},
     "torch_ref/": (OURS | FRAMEWORKS | {"numpy"}) - {"torch", "torch_ref"},
     "parity/": (OURS | FRAMEWORKS) - {"parity"},
-    "parity/encoder": {"train", "benchmarks", "transformers"},
-    "parity/encoder_variants.py": (OURS | FRAMEWORKS) - {"jax_encoder", "parity"},
-    "parity/encoder_weights.py": (OURS | FRAMEWORKS) - {"jax_encoder", "parity"},
+    "parity/encoder/": {"train", "benchmarks", "transformers"},
+    "parity/encoder/variants.py": (OURS | FRAMEWORKS) - {"jax_encoder", "parity"},
+    "parity/encoder/weights.py": (OURS | FRAMEWORKS) - {"jax_encoder", "parity"},
     "train.py": {"torch", "torch_ref", "parity", "benchmarks"},
 }
 ONLY_STANDARD_LIBRARY = ("jax_encoder/config.py", "jax_encoder/errors.py")

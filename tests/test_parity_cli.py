@@ -7,7 +7,7 @@ from pathlib import Path
 import parity_helpers as toy
 import pytest
 
-from parity import cli, record
+from parity import cli, commands, record
 from parity.cases import CASE_NAMES
 from parity.check import check
 from parity.errors import MismatchError
@@ -16,12 +16,14 @@ BIASLESS = toy.ToyVariant(break_params=lambda params: params | {"key.bias": para
 
 
 @pytest.fixture
-def run(capsys):
+def run(capsys, monkeypatch):
     """Runs the command line on the toy; returns status, output and error output."""
 
+    monkeypatch.setattr(commands.check, "BINDING", "parity_helpers")
+
     def call(*arguments: str, subject=None):
-        status = cli.main(arguments, subject or toy.ToySubject())
-        return status, *capsys.readouterr()
+        monkeypatch.setattr(toy, "subject", lambda: subject or toy.ToySubject())
+        return cli.main(arguments), *capsys.readouterr()
 
     return call
 
@@ -134,8 +136,8 @@ def binding(monkeypatch):
     module = types.ModuleType("toy_binding")
     module.subject, module.check_run = toy.ToySubject, check_run
     monkeypatch.setitem(sys.modules, "toy_binding", module)
-    monkeypatch.setattr(cli, "BINDING", "toy_binding")
-    monkeypatch.setattr(cli, "RUN_BINDING", "toy_binding")
+    monkeypatch.setattr(commands.check, "BINDING", "toy_binding")
+    monkeypatch.setattr(commands.trained, "BINDING", "toy_binding")
 
 
 @pytest.mark.usefixtures("binding")
@@ -167,7 +169,7 @@ def test_trained_parameters_that_do_not_fit_are_a_failure(capsys, tmp_path):
 
 
 def test_a_missing_framework_is_status_2(capsys, monkeypatch):
-    monkeypatch.setattr(cli, "BINDING", "no_such_binding")
+    monkeypatch.setattr(commands.check, "BINDING", "no_such_binding")
     assert cli.main(["check"]) == 2
     assert capsys.readouterr().err == (
         "python -m parity: No module named 'no_such_binding'; "

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import torch_ref
-from parity.encoder import EncoderSubject, Pair
+from parity.encoder.pair import EncoderSubject, Pair
 from torch_ref import masks
 from torch_ref.attention import Attention
 from torch_ref.embedding import Embedding

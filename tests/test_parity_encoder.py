@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from jax_encoder.config import EncoderConfig
-from parity import encoder_variants
 from parity.check import check
 from parity.compare import SEMANTIC
-from parity.encoder import Pair, subject
+from parity.encoder import variants as encoder_variants
+from parity.encoder.pair import Pair, subject
 from parity.errors import MismatchError
 from parity.report import headline
 from parity.verdict import Verdict, worst

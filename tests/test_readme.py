@@ -11,7 +11,7 @@ from test_parity_detects import BUGS, pair_of
 
 from parity.cases import CASE_NAMES
 from parity.compare import SEMANTIC
-from parity.encoder_variants import variants
+from parity.encoder.variants import variants
 from parity.report import headline
 from parity.verdict import Report, Run
 

@@ -10,8 +10,9 @@ from training_helpers import write_corpus
 
 from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig, TextOptions
 from jax_encoder.training.prepare import prepare
-from parity import cli, encoder_run
-from parity.encoder_run import check_run
+from parity import cli
+from parity.encoder import trained
+from parity.encoder.trained import check_run
 from parity.verdict import Verdict
 
 
@@ -38,7 +39,7 @@ def test_a_run_passes_and_says_which_step_it_is_of(run_folder):
     assert report.environment["step"] == "0"
     (run,) = report.runs
     assert (run.variant, run.case) == ("run", "held-out")
-    assert run.comparisons[0].shape[0] == encoder_run.ROWS
+    assert run.comparisons[0].shape[0] == trained.ROWS
 
 
 def test_another_function_is_found(run_folder, monkeypatch):
@@ -52,7 +53,7 @@ def test_another_function_is_found(run_folder, monkeypatch):
 
 def test_parameters_are_carried_bit_for_bit():
     params = {"encoder": {"layers": {"kernel": np.float32([0.1, 1e-8])}}}
-    ((name, value),) = encoder_run._as_float64(params).items()
+    ((name, value),) = trained._as_float64(params).items()
     assert name == "lm.encoder.layers.kernel"
     assert value.dtype == np.float64
     np.testing.assert_array_equal(value.astype(np.float32), [np.float32(0.1), np.float32(1e-8)])

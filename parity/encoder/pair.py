@@ -1,7 +1,4 @@
-"""Binds the core to our two encoders: builds both with equal parameters and runs them on a case.
-
-The only module that sees both `jax_encoder` and `torch_ref`.
-"""
+"""Builds both encoders with equal parameters and runs them on a case."""
 
 import contextlib
 import dataclasses
@@ -27,8 +24,8 @@ from parity import word_table
 from parity.cases import Case, Sizes, make_case
 from parity.check import compare_trace
 from parity.compare import Comparison
-from parity.encoder_variants import sizes_of, variants
-from parity.encoder_weights import draws, rows
+from parity.encoder.variants import sizes_of, variants
+from parity.encoder.weights import draws, rows
 from parity.randomise import randomise
 from parity.sites import Site, collect, flatten
 from parity.subject import Trace

@@ -15,7 +15,7 @@ from jax_encoder.training.session import load_trained
 from parity.cases import Case, from_segments
 from parity.check import compare_trace
 from parity.compare import SEMANTIC
-from parity.encoder import EncoderSubject, Pair
+from parity.encoder.pair import EncoderSubject, Pair
 from parity.verdict import Report, Run
 
 ROWS = 5

@@ -1,0 +1,60 @@
+"""What several commands need: their exit status, files to write to, and bindings that are imported late."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from parity.errors import UsageError
+from parity.record import write
+from parity.report import render
+from parity.verdict import Report, Verdict
+
+Names = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+
+
+def load(name: str) -> ModuleType:
+    """Imports a binding only when it is needed, so that --help need not wait for the frameworks.
+
+    Raises:
+        UsageError: a framework is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error}; a check needs both frameworks: pip install 'jax-encoder[parity]'") from error
+
+
+def writable(option: str, path: Path | None) -> None:
+    """Refuses a file that cannot be written, before anything is computed for it.
+
+    Raises:
+        UsageError: a folder, or in a folder that is not there.
+    """
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise UsageError(f"{option} {path}: must name a file in a folder that exists")
+
+
+def conclude(report: Report, path: Path | None) -> int:
+    """Prints the report, writes it if a file is named, and returns the exit status."""
+    print(render(report), end="")
+    if path is not None:
+        write(report, path)
+    return 0 if report.verdict is Verdict.PASS else 1
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar on the error stream while that is a terminal; what it gives is called before each of `total` parts."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total, completed=-1)
+        yield lambda what: bar.update(task, description=what, advance=1)
