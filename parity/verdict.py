@@ -12,8 +12,9 @@ A report is VACUOUS, however well everything agrees, if it is no proof. Measured
 import dataclasses
 import enum
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from parity.compare import Comparison
+from parity.compare import Comparison, Index, Number
 
 
 class Verdict(enum.StrEnum):
@@ -25,14 +26,112 @@ class Verdict(enum.StrEnum):
     VACUOUS = "VACUOUS"
 
 
+class Explanation(NamedTuple):
+    """A known mistake that turns one side's value into the other's.
+
+    Attributes:
+        bug: its name in the catalogue.
+        mistake: what is wrong, to follow "looks like".
+        side: which side makes it, "JAX" or "torch".
+        residual: what is left, relative to the tensor's scale, after correcting for it.
+    """
+
+    bug: str
+    mistake: str
+    side: str
+    residual: float
+
+
+class Element(NamedTuple):
+    """One entry of an array on both sides."""
+
+    index: Index
+    actual: Number
+    expected: Number
+
+
+class Culprit(NamedTuple):
+    """A place where a difference is made: fed what the reference computed before it, ours still computes another value.
+
+    Attributes:
+        site: the value that differs.
+        reads: the sites that it is computed from; the mistake lies between them and it.
+        comparison: of our value, computed from the reference's, with the reference's.
+        elements: where the two differ most.
+        explanations: known mistakes that explain it, the best first.
+        shape: what the difference looks like, one finding a line.
+    """
+
+    site: str
+    reads: tuple[str, ...]
+    comparison: Comparison
+    elements: tuple[Element, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
+    shape: tuple[str, ...] = ()
+
+
+class SiteError(NamedTuple):
+    """How far a site is from the float64 reference in a lower precision.
+
+    Attributes:
+        site: name of the value.
+        ours, theirs: JAX's and torch's error, relative to the reference's scale.
+        allowed: the largest error of ours that counts as rounding.
+    """
+
+    site: str
+    ours: float
+    theirs: float
+    allowed: float
+
+    @property
+    def agrees(self) -> bool:
+        """False for an error that is NaN, too."""
+        return self.ours <= self.allowed
+
+
+class Setting(NamedTuple):
+    """One thing that decides precision, on both sides; `warning` says what is wrong with it, or nothing."""
+
+    name: str
+    jax: str
+    torch: str
+    warning: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class PrecisionRun:
+    """One variant on one case in the dtype it is deployed in."""
+
+    variant: str
+    case: str
+    dtype: str
+    errors: tuple[SiteError, ...]
+
+    @property
+    def first_to_differ(self) -> int | None:
+        """Index of the first site whose error is more than rounding."""
+        return next((i for i, error in enumerate(self.errors) if not error.agrees), None)
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One variant on one case: a comparison for every site, in the order computed."""
+    """One variant on one case: a comparison for every site, in the order computed.
+
+    Attributes:
+        variant, case: names.
+        comparisons: of the values that both sides came to by themselves, forward and then backward.
+        inadequate: why this input could not expose a mistake.
+        replayed: of the same sites, each computed by JAX from what torch computed before it.
+        culprits: where a difference is made, in the order computed.
+    """
 
     variant: str
     case: str
     comparisons: tuple[Comparison, ...]
     inadequate: tuple[str, ...] = ()
+    replayed: tuple[Comparison, ...] = ()
+    culprits: tuple[Culprit, ...] = ()
 
     @property
     def first_to_differ(self) -> int | None:
@@ -49,17 +148,28 @@ class Report:
         allowed: the largest relative error at which floats agree.
         environment: versions and settings.
         runs: in the order they ran.
+        precision: the same in the deployed dtypes; empty if that was not asked for.
+        preflight: what decides precision, on both sides.
+        curves: figures by step, of a training run: name -> one value a step.
+        hashes: of what the report is about: name -> SHA-256.
     """
 
     subject: str
     allowed: float
     environment: Mapping[str, str]
     runs: tuple[Run, ...]
+    precision: tuple[PrecisionRun, ...] = ()
+    preflight: tuple[Setting, ...] = ()
+    curves: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
-        """FAIL if anything differs; else VACUOUS if anything makes the check no proof; else PASS."""
-        return judge(self.runs)
+        """FAIL if anything differs, first in float64; else VACUOUS if the check is no proof; else PASS."""
+        verdict = judge(self.runs)
+        if verdict is not Verdict.FAIL_SEMANTIC and any(run.first_to_differ is not None for run in self.precision):
+            return Verdict.FAIL_PRECISION
+        return verdict
 
     @property
     def variants(self) -> dict[str, tuple[Run, ...]]:
