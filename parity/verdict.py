@@ -45,7 +45,7 @@ class Explanation(NamedTuple):
 class Element(NamedTuple):
     """One entry of an array on both sides."""
 
-    index: Index
+    at: Index
     actual: Number
     expected: Number
 
