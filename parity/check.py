@@ -1,8 +1,9 @@
-"""Runs a subject's variants on its cases and compares every site."""
+"""Runs a subject's variants on its cases, compares every site, and finds where differences are made."""
 
 import difflib
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,11 +11,26 @@ from parity.adequacy import inadequacies
 from parity.cases import CASE_NAMES, make_case
 from parity.compare import SEMANTIC, Comparison, compare
 from parity.errors import MismatchError, UsageError
+from parity.locate import culprits, feedable
+from parity.residual import describe, worst_elements
 from parity.sites import Site, collect
-from parity.subject import Runner, Subject, Trace, Variant
-from parity.verdict import Report, Run
+from parity.subject import Difference, Replay, Runner, Subject, Trace, Variant
+from parity.verdict import Culprit, Report, Run
 
 FLOAT64 = np.dtype(np.float64)
+
+# Culprits that are looked at closely, and entries of each that are shown.
+_EXPLAINED, _ELEMENTS = 8, 8
+
+Progress = Callable[[str, str], object]
+
+
+class Compared(NamedTuple):
+    """All comparisons of one trace; see `parity.verdict.Run`."""
+
+    comparisons: tuple[Comparison, ...]
+    replayed: tuple[Comparison, ...] = ()
+    culprits: tuple[Culprit, ...] = ()
 
 
 def check(
@@ -22,13 +38,15 @@ def check(
     *,
     variants: Sequence[str] | None = None,
     cases: Sequence[str] | None = None,
-    progress: Callable[[str, str], object] = lambda variant, case: None,
+    progress: Progress = lambda variant, case: None,
 ) -> Report:
     """Compares both sides at every site, in float64, on every chosen variant and case.
 
+    The first case of every variant, and every case that fails, is also replayed block by block.
+
     Args:
         subject: the two programs.
-        variants: names; None takes all.
+        variants: names; None takes all that are checked by default.
         cases: names; None takes all.
         progress: called with the variant's and the case's name before each run.
 
@@ -36,42 +54,73 @@ def check(
         UsageError: a name is unknown.
     """
     known = subject.variants()
-    variants = choose("variant", variants, known)
+    by_default = [name for name, variant in known.items() if variant.by_default]
+    chosen = choose("variant", variants, known) if variants else by_default
     cases = choose("case", cases, CASE_NAMES)
     with subject.session():
-        runs = tuple(run for name in variants for run in _runs(name, known[name], cases, progress))
+        runs = tuple(run for name in chosen for run in _runs(name, known[name], cases, progress))
         return Report(subject.name, SEMANTIC, dict(subject.environment()), runs)
 
 
-def compare_trace(trace: Trace, allowed: float = SEMANTIC) -> tuple[Comparison, ...]:
-    """Compares site by site in the order computed; floats must be float64.
+def compare_trace(trace: Trace, *, replay: bool = False) -> Compared:
+    """Compares a trace part by part, in the order computed; floats must be float64.
 
-    A site that only one side has, or has elsewhere in the order, is a failing comparison where it stands.
+    Args:
+        trace: what both sides computed.
+        replay: whether to compute every value once more from the reference's although nothing differs.
 
     Raises:
         MismatchError: a site has no name, or shares it.
     """
-    actual, expected = collect(trace.actual), collect(trace.expected)
+    compared: list[Comparison] = []
+    replayed: list[Comparison] = []
+    fed: dict[str, bool] = {}
+    differences: dict[str, Difference] = {}
+    for part in trace.parts:
+        compared += compare_sites(part.actual, part.expected, part.scales)
+        theirs = {site.name: site.value for site in part.expected}
+        fed |= {site.name: feedable(site.value, theirs[site.name]) for site in part.actual if site.name in theirs}
+        if part.replay is not None and (replay or not all(comparison.agrees for comparison in compared)):
+            ours = {site.name: site.value for site in part.replay()}
+            local = compare_sites(tuple(Site(*site) for site in ours.items()), part.expected, part.scales)
+            replayed += local
+            differences |= {
+                one.site: Difference(one.site, ours[one.site], theirs[one.site])
+                for one in local
+                if not one.agrees and one.site in ours and one.site in theirs
+            }
+    if not differences or trace.replay is None:
+        return Compared(tuple(compared), tuple(replayed))
+    understood = trace.replay()
+    made = culprits(compared, replayed, fed, understood.reads, understood.aliases)
+    return Compared(tuple(compared), tuple(replayed), _look_closely(made, differences, understood))
+
+
+def compare_sites(
+    actual: Sequence[Site], expected: Sequence[Site], scales: Mapping[str, float] | None = None
+) -> list[Comparison]:
+    """Compares site by site; one that only one side has, or has elsewhere in the order, fails where it stands.
+
+    Raises:
+        MismatchError: a site has no name, or shares it.
+    """
+    actual, expected = collect(actual), collect(expected)
     names = [site.name for site in actual], [site.name for site in expected]
     found: list[Comparison] = []
     for tag, a, b, c, d in difflib.SequenceMatcher(None, *names, autojunk=False).get_opcodes():
         if tag == "equal":
             for ours, theirs in zip(actual[a:b], expected[c:d], strict=True):
-                found.append(compare(ours.name, ours.value, theirs.value, allowed=allowed, dtype=FLOAT64))
+                scale = (scales or {}).get(ours.name, 0.0)
+                found.append(compare(ours.name, ours.value, theirs.value, allowed=SEMANTIC, dtype=FLOAT64, scale=scale))
         else:
-            found += [_alone(site, "JAX", "torch", site.name in names[1], allowed) for site in actual[a:b]]
-            found += [_alone(site, "torch", "JAX", site.name in names[0], allowed) for site in expected[c:d]]
-    return tuple(found)
+            found += [_alone(site, "JAX", "torch", site.name in names[1]) for site in actual[a:b]]
+            found += [_alone(site, "torch", "JAX", site.name in names[0]) for site in expected[c:d]]
+    return found
 
 
 def mismatched(variant: str, case: str, error: MismatchError, inadequate: tuple[str, ...] = ()) -> Run:
     """The run of two sides that cannot even be brought together: one failing comparison."""
     return Run(variant, case, (Comparison("parameters", (), "", math.inf, SEMANTIC, problem=str(error)),), inadequate)
-
-
-def _alone(site: Site, here: str, there: str, elsewhere: bool, allowed: float) -> Comparison:
-    problem = f"{here} computes this value here, {there} {'elsewhere in the order' if elsewhere else 'never'}"
-    return Comparison(site.name, site.value.shape, str(site.value.dtype), math.inf, allowed, problem=problem)
 
 
 def choose(what: str, chosen: Sequence[str] | None, known: Collection[str]) -> list[str]:
@@ -82,7 +131,33 @@ def choose(what: str, chosen: Sequence[str] | None, known: Collection[str]) -> l
     return [name for name in known if chosen is None or name in chosen]
 
 
-def _runs(name: str, variant: Variant, cases: Sequence[str], progress: Callable[[str, str], object]) -> Iterator[Run]:
+def _alone(site: Site, here: str, there: str, elsewhere: bool) -> Comparison:
+    problem = f"{here} computes this value here, {there} {'elsewhere in the order' if elsewhere else 'never'}"
+    return Comparison(site.name, site.value.shape, str(site.value.dtype), math.inf, SEMANTIC, problem=problem)
+
+
+def _look_closely(
+    made: Sequence[Comparison], differences: Mapping[str, Difference], understood: Replay
+) -> tuple[Culprit, ...]:
+    """Names and describes the first culprits; the rest are only listed."""
+    close = [differences[one.site] for one in made[:_EXPLAINED] if one.site in differences]
+    explanations = dict(zip((one.site for one in close), understood.explain(close), strict=True))
+    found = []
+    for comparison in made:
+        site = comparison.site
+        culprit = Culprit(site, understood.reads.get(site, ()), comparison)
+        if site in explanations:
+            _, actual, expected = differences[site]
+            culprit = culprit._replace(
+                elements=worst_elements(actual, expected, _ELEMENTS),
+                explanations=tuple(explanations[site]),
+                shape=describe(actual, expected, understood.axes(site)),
+            )
+        found.append(culprit)
+    return tuple(found)
+
+
+def _runs(name: str, variant: Variant, cases: Sequence[str], progress: Progress) -> Iterator[Run]:
     """One variant on all cases, built once; what cannot be built fails on the first and is not tried again."""
     run: Runner | None = None
     for case in cases:
@@ -92,10 +167,10 @@ def _runs(name: str, variant: Variant, cases: Sequence[str], progress: Callable[
         try:
             run = run or variant.build()
             trace = run(made)
-            compared = compare_trace(trace)
+            compared = compare_trace(trace, replay=case == cases[0])
         except MismatchError as error:
             yield mismatched(name, case, error, unfit)
             if run is None:
                 return
             continue
-        yield Run(name, case, compared, (*unfit, *trace.inadequate))
+        yield Run(name, case, compared.comparisons, (*unfit, *trace.inadequate), compared.replayed, compared.culprits)

@@ -6,11 +6,14 @@ from typing import Annotated, Any, Union
 
 import tyro
 
+from parity.commands.calibrate import Calibrate
 from parity.commands.check import Check
+from parity.commands.optimizer import Optimizer
 from parity.commands.trained import Trained
+from parity.commands.verify import Verify
 from parity.errors import UsageError
 
-COMMANDS = {"check": Check, "trained": Trained}
+COMMANDS = {"check": Check, "trained": Trained, "optimizer": Optimizer, "verify": Verify, "calibrate": Calibrate}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -31,7 +31,7 @@ class Comparison(NamedTuple):
         worst_index: where they differ most, or the first place where something is wrong; None for the array as a whole.
         actual, expected: the values there, JAX's and torch's.
         compared: entries that were compared; a mask's fill is not.
-        scale: the largest expected magnitude among them.
+        scale: the largest expected magnitude among them, or what is given as the least.
         spread: the largest difference between two expected values among them.
         problem: why they cannot be compared; empty if they can.
     """
@@ -56,7 +56,13 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    site: str, actual: np.ndarray, expected: np.ndarray, *, allowed: float, dtype: np.dtype | None = None
+    site: str,
+    actual: np.ndarray,
+    expected: np.ndarray,
+    *,
+    allowed: float,
+    dtype: np.dtype | None = None,
+    scale: float = 0.0,
 ) -> Comparison:
     """Compares element by element, floats relative to the largest expected magnitude, all else exactly.
 
@@ -68,18 +74,22 @@ def compare(
         expected: torch's array, of the same shape and dtype.
         allowed: the largest relative error at which floats agree, at least 0 and below 1.
         dtype: the only floating dtype to accept; None accepts every one that numpy knows.
+        scale: the least scale of floats. What cancels to zero, as the gradient of a key's bias does, is to be judged
+            by the size of what cancelled.
 
     Raises:
-        ValueError: `allowed` is such that no comparison or every comparison could fail.
+        ValueError: `allowed` or `scale` is such that no comparison or every comparison could fail.
     """
     if not 0 <= allowed < 1:
         raise ValueError(f"{site}: allowed must be at least 0 and below 1, got {allowed!r}")
+    if not 0 <= scale < math.inf:
+        raise ValueError(f"{site}: scale must be at least 0 and finite, got {scale!r}")
     problem = _not_comparable(actual, expected, dtype)
     if problem:
         return Comparison(site, actual.shape, str(actual.dtype), math.inf, allowed, problem=problem)
     if expected.dtype.kind != "f":
         return _exact(site, actual, expected)
-    return _relative(site, actual, expected, allowed)
+    return _relative(Comparison(site, actual.shape, str(actual.dtype), math.inf, allowed), actual, expected, scale)
 
 
 def _not_comparable(actual: np.ndarray, expected: np.ndarray, dtype: np.dtype | None) -> str:
@@ -119,9 +129,8 @@ def _exact(site: str, actual: np.ndarray, expected: np.ndarray) -> Comparison:
     )
 
 
-def _relative(site: str, actual: np.ndarray, expected: np.ndarray, allowed: float) -> Comparison:
+def _relative(at: Comparison, actual: np.ndarray, expected: np.ndarray, least: float) -> Comparison:
     """Floats: the largest difference, relative to the largest expected magnitude outside a mask's fill."""
-    at = Comparison(site, actual.shape, str(actual.dtype), math.inf, allowed)
     lowest = np.finfo(expected.dtype).min
     fill = expected == lowest
     wrong = np.asarray(~(np.isfinite(actual) & np.isfinite(expected)))
@@ -139,7 +148,7 @@ def _relative(site: str, actual: np.ndarray, expected: np.ndarray, allowed: floa
     with np.errstate(over="ignore"):
         difference = np.asarray(np.abs(actual - expected))
         spread = float(kept.max() - kept.min())
-    scale, worst = float(np.abs(kept).max()), _index(difference.shape, int(difference.argmax()))
+    scale, worst = max(float(np.abs(kept).max()), least), _index(difference.shape, int(difference.argmax()))
     largest = float(difference[worst])
     return at._replace(
         error=largest / scale if scale else math.inf if largest else 0.0,

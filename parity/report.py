@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterator
 
+from parity import precision_report
 from parity.compare import Comparison, Number
+from parity.text import aligned
 from parity.verdict import Report, Run, Verdict, judge, vacuities, worst
 
 # Sites shown of a run that failed, before and after the first that differs, and reasons of a vacuous report.
@@ -17,6 +19,8 @@ def headline(report: Report) -> str:
     if report.verdict is Verdict.VACUOUS:
         reasons = vacuities(report.runs)
         return f"parity {Verdict.VACUOUS}: {reasons[0]}, {_first_of(len(reasons), 'reason')}"
+    if report.verdict is Verdict.FAIL_PRECISION:
+        return precision_report.headline(report)
     run, first = _first_failure(report)
     count = len(run.comparisons)
     before = f"{run.comparisons[first - 1].site} still agrees" if first else "nothing is computed before it"
@@ -29,6 +33,7 @@ def render(report: Report) -> str:
     parts = ["\n".join([headline(report), *_details(report)]), "\n".join(_table(report))]
     if report.verdict is Verdict.FAIL_SEMANTIC:
         parts.insert(1, "\n".join(_surroundings(report)))
+    parts += ["\n".join(precision_report.table(report)), "\n".join(precision_report.preflight(report))]
     environment = ", ".join(f"{name} {value}" for name, value in report.environment.items())
     parts.append(
         f"{report.subject}; allowed {report.allowed:.0e} relative to each tensor's largest value; {environment}"
@@ -73,6 +78,8 @@ def _first_failure(report: Report) -> tuple[Run, int]:
 
 def _details(report: Report) -> Iterator[str]:
     """What stands under the verdict: values and place of a failure, or what makes the check no proof."""
+    if report.verdict is Verdict.FAIL_PRECISION:
+        yield from precision_report.details(report)
     if report.verdict is Verdict.VACUOUS:
         reasons = vacuities(report.runs)
         yield from (f"  {reason}" for reason in reasons[:_REASONS])
@@ -123,9 +130,7 @@ def _table(report: Report) -> Iterator[str]:
     for name, runs in report.variants.items():
         sites = str(max(len(run.comparisons) for run in runs))
         rows.append((name, str(len(runs)), sites, *_worst_of(runs), judge(runs).value))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned(rows)
 
 
 def _worst_of(runs: tuple[Run, ...]) -> tuple[str, str]:

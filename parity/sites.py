@@ -1,7 +1,7 @@
 """Intermediate values as an ordered list of named arrays."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,17 +33,32 @@ def flatten(tree: Any, name: str = "") -> tuple[Site, ...]:
         MismatchError: an array without a name, or something that is none of these. Dictionaries are refused because
             jax sorts them: the order in which values are computed would be lost.
     """
+    return tuple(Site(path, np.asarray(leaf)) for path, leaf in _walk(tree, name, "__array__"))
+
+
+def paths(tree: Any) -> tuple[str, ...]:
+    """The names that `flatten` would give; the leaves need a shape only."""
+    return tuple(path for path, _ in _walk(tree, "", "shape"))
+
+
+def leaves(tree: Any) -> tuple[Any, ...]:
+    """What stands at these names, as it is."""
+    return tuple(leaf for _, leaf in _walk(tree, "", "shape"))
+
+
+def _walk(tree: Any, name: str, needed: str) -> Iterator[tuple[str, Any]]:
     if tree is None:
-        return ()
+        return
     if isinstance(tree, tuple):
         fields = getattr(tree, "_fields", range(len(tree)))
-        paths = [f"{name}.{field}" if name else str(field) for field in fields]
-        return tuple(site for path, child in zip(paths, tree, strict=True) for site in flatten(child, path))
-    if not hasattr(tree, "__array__"):
+        for field, child in zip(fields, tree, strict=True):
+            yield from _walk(child, f"{name}.{field}" if name else str(field), needed)
+        return
+    if not hasattr(tree, needed):
         raise MismatchError(f"{name or 'the tree'} is a {type(tree).__name__}, must be a tuple, an array or None")
     if not name:
         raise MismatchError(f"an array of shape {tuple(tree.shape)} has no name: give flatten() one")
-    return (Site(name, np.asarray(tree)),)
+    yield name, tree
 
 
 def collect(*groups: Sequence[Site]) -> tuple[Site, ...]:

@@ -1,25 +1,70 @@
 """What the core asks of a binding: which variants there are, and what both sides compute for one on one case."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+
 from parity.cases import Case, Sizes
 from parity.sites import Site
+from parity.verdict import Explanation
+
+Sites = tuple[Site, ...]
+
+
+class Part(NamedTuple):
+    """One stretch of what both sides computed: forward, backward under one loss, or as another program.
+
+    Attributes:
+        actual: JAX's values, in the order computed.
+        expected: torch's, which should have the same names in the same order.
+        replay: computes JAX's values once more, each from what torch computed before it; None if that cannot be done.
+        scales: the least scale of a value, where it is not to be judged by its own size alone.
+    """
+
+    actual: Sites
+    expected: Sites
+    replay: Callable[[], Sites] | None = None
+    scales: Mapping[str, float] = {}
+
+
+class Difference(NamedTuple):
+    """A culprit's two arrays: what ours computed from the reference's values, and what the reference did."""
+
+    site: str
+    actual: np.ndarray
+    expected: np.ndarray
+
+
+class Replay(NamedTuple):
+    """What it takes to understand a difference.
+
+    Attributes:
+        reads: value -> the values that it is computed from.
+        explain: names the known mistakes that explain each difference, the best first.
+        axes: the letters of a value's axes, for messages; empty where they are not known.
+        aliases: a value that is an earlier one -> the earlier.
+    """
+
+    reads: Mapping[str, tuple[str, ...]]
+    explain: Callable[[Sequence[Difference]], Sequence[tuple[Explanation, ...]]]
+    axes: Callable[[str], str]
+    aliases: Mapping[str, str] = {}
 
 
 class Trace(NamedTuple):
     """What both sides computed on one case.
 
     Attributes:
-        actual: JAX's values, in the order computed.
-        expected: torch's, which should have the same names in the same order.
+        parts: made one after the other, and not kept: gradients of a large model fill the memory.
         inadequate: reasons, measured by the binding, why this input could not expose a mistake.
+        replay: None if no part can be replayed.
     """
 
-    actual: tuple[Site, ...]
-    expected: tuple[Site, ...]
+    parts: Iterable[Part]
     inadequate: tuple[str, ...] = ()
+    replay: Callable[[], Replay] | None = None
 
 
 Runner = Callable[[Case], Trace]
@@ -32,6 +77,10 @@ class Variant(Protocol):
     @property
     def sizes(self) -> Sizes:
         """What its cases must fit."""
+
+    @property
+    def by_default(self) -> bool:
+        """Whether it is checked when no variant is named."""
 
     def build(self) -> Runner:
         """Builds both sides with equal parameters, all in float64.

@@ -12,7 +12,7 @@ from parity.cases import Case, Sizes
 from parity.compare import Comparison
 from parity.randomise import Rule, randomise
 from parity.sites import Site, collect, flatten
-from parity.subject import Trace
+from parity.subject import Part, Trace
 from parity.verdict import Run
 from parity.weights import Row, match
 
@@ -119,6 +119,7 @@ class ToyVariant:
     break_case: Callable[[Case], Case] = lambda case: case
     break_sites: Callable[[Sites], Sites] = lambda found: found
     prepare: Callable[..., np.ndarray] = word_table.prepare
+    by_default: bool = True
 
     def build(self) -> Callable[[Case], Trace]:
         table = match(self.rows, JAX_SHAPES, TORCH_SHAPES)
@@ -133,7 +134,7 @@ class ToyVariant:
             theirs = self.break_params(table.to_torch(ours))
             actual = collect(flatten(run_batched(ours, case)))
             expected = self.break_sites(collect(flatten(run_rowwise(theirs, self.break_case(case)))))
-            return Trace(actual, expected, word_table.inadequacies(word_VD, rest_BTD, case, EPS))
+            return Trace((Part(actual, expected),), word_table.inadequacies(word_VD, rest_BTD, case, EPS))
 
         return run
 

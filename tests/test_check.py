@@ -9,8 +9,8 @@ from parity.cases import CASE_NAMES, make_case
 from parity.check import check, compare_trace
 from parity.errors import MismatchError, UsageError
 from parity.sites import Site
-from parity.subject import Subject, Trace, Variant
-from parity.verdict import Verdict, vacuities
+from parity.subject import Part, Replay, Subject, Trace, Variant
+from parity.verdict import Explanation, Verdict, vacuities
 
 SITES = [
     "total",
@@ -52,6 +52,12 @@ def test_the_session_surrounds_everything_and_is_left():
     subject = toy.ToySubject()
     check(subject, cases=["ragged"], progress=lambda variant, case: subject.log.append(f"{variant} {case}"))
     assert subject.log == ["enter", "one ragged", "two ragged", "leave"]
+
+
+def test_what_is_not_checked_by_default_is_checked_by_name():
+    subject = toy.ToySubject({"small": toy.ToyVariant(), "large": toy.ToyVariant(by_default=False)})
+    assert {run.variant for run in check(subject, cases=["ragged"]).runs} == {"small"}
+    assert {run.variant for run in check(subject, variants=["large"], cases=["ragged"]).runs} == {"large"}
 
 
 def test_names_choose_in_the_known_order_and_once():
@@ -158,9 +164,9 @@ def test_all_sites_missing_on_one_side_fails():
 
 def test_a_comparison_that_was_never_called_is_vacuous():
     case = make_case("ragged", toy.sizes())
-    assert compare_trace(Trace((), ())) == ()
+    assert compare_trace(Trace((Part((), ()),))).comparisons == ()
     nothing = dataclasses.make_dataclass(
-        "Nothing", ["sizes"], namespace={"build": lambda self: lambda case: Trace((), ())}
+        "Nothing", ["sizes"], namespace={"by_default": True, "build": lambda self: lambda case: Trace((Part((), ()),))}
     )
     report = check(toy.ToySubject({"toy": nothing(toy.sizes())}), cases=[case.name])
     assert report.verdict is Verdict.VACUOUS
@@ -169,14 +175,14 @@ def test_a_comparison_that_was_never_called_is_vacuous():
 
 def test_an_output_compared_with_itself_fails():
     sites = (Site("output", np.arange(6.0).reshape(2, 3)),)
-    [comparison] = compare_trace(Trace(sites, sites))
+    [comparison] = compare_trace(Trace((Part(sites, sites),))).comparisons
     assert comparison.problem == "both sides give the same memory: an array was compared with itself"
 
 
 def test_doubled_sites_are_refused():
     twice = (Site("a", np.ones(2)), Site("a", np.ones(2)))
     with pytest.raises(MismatchError, match=r"doubled: \['a'\]"):
-        compare_trace(Trace(twice, twice))
+        compare_trace(Trace((Part(twice, twice),)))
     report, (_, comparison) = run("ragged", break_sites=lambda sites: (*sites, sites[0]))
     assert (comparison.site, report.verdict) == ("parameters", Verdict.FAIL_SEMANTIC)
 
@@ -226,3 +232,55 @@ def test_other_errors_are_not_swallowed():
     with pytest.raises(ZeroDivisionError, match="a bug in the binding"):
         check(subject)
     assert subject.log == ["enter", "leave"]
+
+
+def chain(*, actual, expected, local) -> Trace:
+    """Three values, each computed from the one before; `local` is what ours computes from the reference's."""
+    names = ("a", "b", "c")
+
+    def sites(values):
+        return tuple(Site(name, np.array(value)) for name, value in zip(names, values, strict=True))
+
+    reads = {"a": (), "b": ("a",), "c": ("b",)}
+    explanation = Explanation("doubled", "twice as much", "JAX", 0.0)
+    replay = Replay(reads, lambda differences: [(explanation,) for _ in differences], lambda site: "D")
+    return Trace((Part(sites(actual), sites(expected), lambda: sites(local)),), replay=lambda: replay)
+
+
+AGREEING = ([1.0, 2.0], [2.0, 3.0], [3.0, 5.0])
+
+
+def test_a_difference_is_told_from_what_inherits_it():
+    doubled = ([1.0, 2.0], [4.0, 6.0], [5.0, 8.0])
+    compared = compare_trace(chain(actual=doubled, expected=AGREEING, local=(*doubled[:2], AGREEING[2])))
+    assert [one.site for one in compared.comparisons if not one.agrees] == ["b", "c"]
+    assert [one.site for one in compared.replayed if not one.agrees] == ["b"]
+    [culprit] = compared.culprits
+    assert (culprit.site, culprit.reads) == ("b", ("a",))
+    assert culprit.explanations[0].bug == "doubled"
+    assert culprit.elements[0].actual == 2 * culprit.elements[0].expected
+    assert culprit.shape == ("JAX is 2 x torch",)
+
+
+def test_nothing_is_replayed_without_need_unless_it_is_asked_for():
+    trace = chain(actual=AGREEING, expected=AGREEING, local=AGREEING)
+    assert compare_trace(trace).replayed == ()
+    assert [one.site for one in compare_trace(trace, replay=True).replayed] == ["a", "b", "c"]
+
+
+def test_what_arises_between_the_blocks_has_no_culprit():
+    other = ([1.0, 2.0], [4.0, 6.0], [5.0, 8.0])
+    compared = compare_trace(chain(actual=other, expected=AGREEING, local=AGREEING))
+    assert [one.site for one in compared.comparisons if not one.agrees] == ["b", "c"]
+    assert compared.culprits == ()
+
+
+def test_a_value_that_cancels_is_judged_by_what_flowed_in():
+    def verdict(actual, scale):
+        part = Part((Site("g", np.array([actual])),), (Site("g", np.array([1e-17])),), scales={"g": scale})
+        return compare_trace(Trace((part,))).comparisons[0]
+
+    assert not verdict(-3e-17, 0.0).agrees
+    assert verdict(-3e-17, 0.5).agrees
+    assert verdict(-3e-17, 0.5).scale == 0.5
+    assert not verdict(1e-9, 0.5).agrees

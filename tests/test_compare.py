@@ -169,6 +169,19 @@ def test_a_tolerance_that_decides_by_itself_is_refused(allowed):
 # Scale.
 
 
+def test_a_least_scale_is_for_what_cancels():
+    assert run([1e-17], [-1e-17]).error == 2.0
+    cancelled = run([1e-17], [-1e-17], scale=4.0)
+    assert (cancelled.error, cancelled.scale) == (5e-18, 4.0)
+    assert run([8.5], [8.0], scale=4.0).error == 0.0625
+
+
+@pytest.mark.parametrize("scale", [-1.0, math.inf, math.nan])
+def test_a_scale_that_decides_by_itself_is_refused(scale):
+    with pytest.raises(ValueError, match="site: scale must be at least 0 and finite, got"):
+        run([1.0], [1.0], scale=scale)
+
+
 def test_zeros_agree_with_zeros_only():
     assert run(np.zeros(3), np.zeros(3)).error == 0.0
     comparison = run([0.0, 1e-300, 0.0], np.zeros(3))

@@ -11,7 +11,8 @@ from jax_encoder.config import EncoderConfig
 from parity.check import check
 from parity.compare import SEMANTIC
 from parity.encoder import variants as encoder_variants
-from parity.encoder.pair import Pair, subject
+from parity.encoder.pair import Pair
+from parity.encoder.subject import subject
 from parity.errors import MismatchError
 from parity.report import headline
 from parity.verdict import Verdict, worst

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from training_helpers import write_corpus
 
 from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig, TextOptions
 from jax_encoder.training.prepare import prepare
-from parity import cli
+from jax_encoder.training.session import load_trained
+from parity import cli, record
+from parity.certificate import digest
 from parity.encoder import trained
 from parity.encoder.trained import check_run
 from parity.verdict import Verdict
@@ -33,8 +36,12 @@ def run_folder(tmp_path_factory):
     return folder / "run"
 
 
-def test_a_run_passes_and_says_which_step_it_is_of(run_folder):
-    report = check_run(run_folder)
+@pytest.fixture(scope="module")
+def report(run_folder):
+    return check_run(run_folder)
+
+
+def test_a_run_passes_and_says_which_step_it_is_of(report):
     assert report.verdict is Verdict.PASS
     assert report.environment["step"] == "0"
     (run,) = report.runs
@@ -63,6 +70,45 @@ def test_command_line(run_folder, tmp_path, capsys):
     assert cli.main(["trained", str(run_folder), "--json", str(tmp_path / "parity.json")]) == 0
     assert capsys.readouterr().out.startswith("parity PASS: 1 variant x 1 case, ")
     assert json.loads((tmp_path / "parity.json").read_text())["verdict"] == "PASS"
+
+
+def edited(path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.slow
+def test_a_certificate_holds_until_something_changes(run_folder, tmp_path, capsys):
+    folder = tmp_path / "moved"
+    shutil.copytree(run_folder, folder)
+    assert cli.main(["trained", str(folder), "--json", str(folder / "parity.json")]) == 0
+    hashes = record.from_json((folder / "parity.json").read_text()).hashes
+    assert list(hashes) == ["weights", "config", "held-out rows"]
+    capsys.readouterr()
+    assert cli.main(["verify", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith("parity verified: PASS, ")
+
+    edited(folder / "config.json", '"norm_eps": 1e-12', '"norm_eps": 1e-05')
+    assert cli.main(["verify", str(folder)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"parity NOT verified: the config changed: SHA-256 was {hashes['config'][:12]} and is ")
+    assert len(lines) == 2
+
+    shutil.rmtree(folder / "checkpoints")
+    assert cli.main(["verify", str(folder)]) == 2
+    assert "no checkpoint in" in capsys.readouterr().err
+
+
+def test_the_hash_of_the_weights_is_of_every_bit(run_folder, report):
+    first = load_trained(run_folder)
+    named = trained._named(first.params)
+    assert len(named) == 26
+    assert digest(named) == report.hashes["weights"]
+    name, array = next(iter(named.items()))
+    flipped = array.copy()
+    flipped.flat[-1] = np.nextafter(flipped.flat[-1], np.float32(1))
+    assert digest(named | {name: flipped}) != digest(named)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path, capsys):

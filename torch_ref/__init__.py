@@ -21,6 +21,7 @@ from torch_ref.encoder import (
 from torch_ref.heads import MaskedLM, MaskedLMTaps, MLMHead, MLMHeadTaps, Pooler, PoolerTaps, mean_pool
 from torch_ref.mlp import MLP, MLPTaps
 from torch_ref.norm import Norm
+from torch_ref.objective import masked_lm_loss
 from torch_ref.rope import rotate
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "PostNormLayerTaps",
     "PreNormLayer",
     "PreNormLayerTaps",
+    "masked_lm_loss",
     "masks",
     "mean_pool",
     "rotate",

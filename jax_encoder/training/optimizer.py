@@ -5,6 +5,7 @@ https://arxiv.org/abs/1711.05101; warm-up, stable, decay: Hu et al. (2024), sect
 """
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
@@ -32,8 +33,9 @@ def learning_rates(options: OptimizerOptions, steps: int) -> optax.Schedule:
         fall = optax.linear_schedule(peak, 0.0, decay, transition_begin=falling - decay)
     if warmup:
         fall = optax.join_schedules([optax.linear_schedule(peak / (warmup + 1), peak, warmup), fall], [warmup])
-    # Optax mixes whole and real numbers, here and in its bias correction below, which strict promotion refuses.
-    return jax.numpy_dtype_promotion("standard")(fall)
+    # Whole numbers that Optax divides become float32 whatever the run computes in, float64 too. It mixes them with real
+    # ones, here and in its bias correction below, which strict promotion refuses.
+    return jax.numpy_dtype_promotion("standard")(lambda step: fall(jnp.asarray(step, float)))
 
 
 def decayed(params: PyTree) -> PyTree[bool]:
@@ -56,24 +58,31 @@ def decayed(params: PyTree) -> PyTree[bool]:
 
 
 def make_optimizer(options: OptimizerOptions, steps: int) -> optax.GradientTransformation:
-    """Clips, then AdamW; every default is written out.
+    """Clips, then AdamW."""
+    return optax.chain(clip(options), adamw(options, learning_rates(options, steps)))
+
+
+def clip(options: OptimizerOptions) -> optax.GradientTransformation:
+    """Scales all gradients by one factor if their global norm is above `clip_norm`."""
+    return optax.clip_by_global_norm(options.clip_norm)
+
+
+def adamw(options: OptimizerOptions, rates: optax.Schedule) -> optax.GradientTransformation:
+    """AdamW with the learning rates of a schedule; every default is written out.
 
     The update of torch.optim.AdamW with the same numbers: epsilon outside the root, both means corrected for their
     start at 0, decay times the learning rate of the step.
     """
-    return optax.chain(
-        optax.clip_by_global_norm(options.clip_norm),
-        optax.adamw(
-            learning_rates(options, steps),
-            b1=options.b1,
-            b2=options.b2,
-            eps=options.eps,
-            eps_root=0.0,
-            mu_dtype=None,
-            weight_decay=options.weight_decay,
-            mask=decayed,
-            nesterov=False,
-        ),
+    return optax.adamw(
+        rates,
+        b1=options.b1,
+        b2=options.b2,
+        eps=options.eps,
+        eps_root=0.0,
+        mu_dtype=None,
+        weight_decay=options.weight_decay,
+        mask=decayed,
+        nesterov=False,
     )
 
 

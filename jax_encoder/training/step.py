@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.stages import Wrapped
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key
 
 from jax_encoder.config import EncoderConfig
@@ -46,21 +47,26 @@ class Program(NamedTuple):
     evaluate: Wrapped  # Params, Batch -> LossSums
 
 
-def build(config: PretrainConfig, encoder: EncoderConfig) -> Program:
+def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | None = None) -> Program:
     """Makes the functions of a run; two builds from equal configs are the same functions.
+
+    Args:
+        config: of the run.
+        encoder: what it trains.
+        dtype: of everything, parameters and metrics included, to repeat a run in another precision; None is float32,
+            and what the config says for the network.
 
     Raises:
         ValueError: the encoder has a parameter that the optimizer does not know.
     """
     init_key = jax.random.key(config.seed)
-    # The devices' own generator: dropout draws more numbers than threefry makes without being felt.
-    dropout_root = jax.random.key(config.seed, impl="rbg")
+    wide, network = (jnp.float32, config.model.dtype) if dtype is None else (dtype, dtype)
     optimizer = optimizers.make_optimizer(config.optimizer, config.steps)
     schedule = optimizers.learning_rates(config.optimizer, config.steps)
 
     def make_model() -> MaskedLM:
         rngs = nnx.Rngs(params=init_key)
-        return MaskedLM(encoder, rngs=rngs, dtype=jnp.dtype(config.model.dtype), param_dtype=jnp.float32)
+        return MaskedLM(encoder, rngs=rngs, dtype=jnp.dtype(network), param_dtype=wide)
 
     model = nnx.graphdef(nnx.eval_shape(make_model))
 
@@ -69,14 +75,14 @@ def build(config: PretrainConfig, encoder: EncoderConfig) -> Program:
         return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
-        dropout_key = jax.random.fold_in(dropout_root, state.step)
-        sums, grads = accumulated_gradients(model, state.params, split_batch(batch, config.accumulate), dropout_key)
+        key = step_key(config.seed, state.step)
+        sums, grads = accumulated_gradients(model, state.params, split_batch(batch, config.accumulate), key)
         params, opt_state = optimizers.apply_gradients(optimizer, grads, state.opt_state, state.params)
         metrics = StepMetrics(
             loss=sums.loss / sums.targets,
             accuracy=sums.correct / sums.targets,
             grad_norm=optax.tree.norm(grads),
-            learning_rate=jnp.asarray(schedule(state.step), jnp.float32),
+            learning_rate=jnp.asarray(schedule(state.step), wide),
             tokens=(batch.segments > 0).sum(dtype=jnp.int32),
         )
         return TrainState(params, opt_state, state.step + 1), metrics
@@ -92,6 +98,17 @@ def build(config: PretrainConfig, encoder: EncoderConfig) -> Program:
         jax.jit(at_precision(step), donate_argnums=0),
         jax.jit(at_precision(evaluate)),
     )
+
+
+def step_key(seed: int, step: int | Int[Array, ""]) -> Key[Array, ""]:
+    """The key of a step's dropout, which depends on these two alone."""
+    # The devices' own generator: dropout draws more numbers than threefry makes without being felt.
+    return jax.random.fold_in(jax.random.key(seed, impl="rbg"), step)
+
+
+def micro_batch_key(key: Key[Array, ""], index: int | Int[Array, ""]) -> Key[Array, ""]:
+    """The key of the dropout of one micro-batch, counted from 0, for its step's key."""
+    return jax.random.fold_in(key, index)
 
 
 def split_batch(batch: Batch, parts: int) -> Batch:
@@ -112,7 +129,7 @@ def accumulated_gradients(
 
     def add(total: tuple[LossSums, Params], scanned: tuple[Batch, Array]) -> tuple[tuple[LossSums, Params], None]:
         batch, index = scanned
-        (_, sums), grads = jax.value_and_grad(loss, has_aux=True)(params, batch, jax.random.fold_in(dropout_key, index))
+        (_, sums), grads = jax.value_and_grad(loss, has_aux=True)(params, batch, micro_batch_key(dropout_key, index))
         return jax.tree.map(jnp.add, total, (sums, grads)), None
 
     first = jax.tree.map(lambda field: field[0], micro_batches)

@@ -1,1 +1,1 @@
-"""The catalogue of porting mistakes, executable: planted, a mistake tests the harness; tried, it explains a difference."""
+"""The catalogue of porting mistakes, executable: planted, one tests the harness; tried, it explains a difference."""

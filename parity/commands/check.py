@@ -10,7 +10,7 @@ from parity.commands import common
 from parity.subject import Subject
 from parity.verdict import Report
 
-BINDING = "parity.encoder.pair"  # subject() -> Subject
+BINDING = "parity.encoder.subject"  # subject() -> Subject
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

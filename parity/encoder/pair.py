@@ -1,10 +1,8 @@
-"""Builds both encoders with equal parameters and runs them on a case."""
+"""Both encoders with equal parameters, run on a case: what `parity.check` compares."""
 
-import contextlib
 import dataclasses
 import functools
-import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,277 +10,268 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from flax import nnx
-from jaxtyping import PyTree
-from torch import nn
 
-import jax_encoder
-import torch_ref
-from jax_encoder import dropout
-from jax_encoder import masks as jax_masks
 from jax_encoder.config import EncoderConfig
-from parity import word_table
-from parity.cases import Case, Sizes, make_case
+from parity import jax_graph, word_table
+from parity.bugs.model import JaxPlot, ModelBug, Patch
+from parity.cases import Case, make_case
 from parity.check import compare_trace
 from parity.compare import Comparison
-from parity.encoder.variants import sizes_of, variants
-from parity.encoder.weights import draws, rows
+from parity.encoder import backward
+from parity.encoder.diagnose import Evidence, copy_of, explain
+from parity.encoder.inputs import Inputs, array, tensor
+from parity.encoder.sides import (
+    LOSSES,
+    JaxInputs,
+    JaxSide,
+    TorchSide,
+    planted,
+    run_jax,
+    run_jax_as_trained,
+    run_jax_compiled,
+    run_torch,
+    run_torch_as_trained,
+)
+from parity.encoder.variants import sizes_of
+from parity.encoder.weights import axes_of, draws, rows
+from parity.errors import MismatchError
+from parity.locate import feedable
 from parity.randomise import randomise
-from parity.sites import Site, collect, flatten
-from parity.subject import Trace
-from parity.weights import match
-from torch_ref import masks as torch_masks
+from parity.sites import Site, flatten, leaves, paths
+from parity.subject import Difference, Part, Replay, Trace
+from parity.verdict import Explanation
+from parity.weights import Table, match
 
-WORD = "lm.encoder.embedding.word"
-
-
-class JaxSide(nnx.Module):
-    """Everything of ours that has parameters."""
-
-    def __init__(self, config: EncoderConfig, *, pooler: bool):
-        options = {"rngs": nnx.Rngs(0), "dtype": jnp.float64, "param_dtype": jnp.float64}
-        self.lm = jax_encoder.MaskedLM(config, **options)
-        self.pooler = jax_encoder.Pooler(config, **options) if pooler else None
+WORD, TORCH_WORD = "lm.encoder.embedding.word", "lm.encoder.embedding.word.weight"
+Params = dict[str, np.ndarray]
 
 
-class TorchSide(nn.Module):
-    """Everything of the reference that has parameters."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class JaxProgram:
+    """Our side of one config, without its parameters: as it is deployed, and spelled out to be cut."""
 
-    def __init__(self, config: EncoderConfig, *, pooler: bool):
-        super().__init__()
-        self.lm = torch_ref.MaskedLM(config)
-        self.pooler = torch_ref.Pooler(config) if pooler else None
+    config: EncoderConfig
+    pooler: bool
+    patch: Patch = dataclasses.field(default_factory=Patch)  # a mistake in our code
+
+    @functools.cached_property
+    def _split(self) -> tuple[Any, Any]:
+        graphdef, state = nnx.split(nnx.eval_shape(lambda: JaxSide(self.config, pooler=self.pooler)))
+        return graphdef, nnx.to_flat_state(state)
+
+    @functools.cached_property
+    def _spelled_out(self) -> Any:
+        config = dataclasses.replace(self.config, scan_layers=False)
+        return nnx.graphdef(nnx.eval_shape(lambda: JaxSide(config, pooler=self.pooler)))
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of every parameter."""
+        return {".".join(map(str, path)): leaf.shape for path, leaf in self._split[1]}
+
+    def state(self, params: Mapping[str, Any]) -> Any:
+        """The parameters as flax takes them."""
+        leaves = [(path, leaf.replace(params[".".join(map(str, path))])) for path, leaf in self._split[1]]
+        return nnx.from_flat_state(leaves)
+
+    def values(self, params: jax_graph.Params, inputs: JaxInputs) -> tuple[Site, ...]:
+        """Every value, by the program in the form that the config asks for."""
+        if self.patch:
+            return _sites(self.graph(params, inputs).replay(params, {}))
+        return flatten(run_jax_compiled(self._split[0], self.state(params), inputs))
+
+    def graph(self, params: jax_graph.Params, inputs: JaxInputs) -> jax_graph.Graph:
+        """The same program with its layers spelled out, to be cut at its values."""
+        with self.patch.active():
+            return jax_graph.trace(
+                lambda params, inputs: run_jax(nnx.merge(self._spelled_out, self.state(params)), inputs),
+                params,
+                inputs,
+            )
+
+    def as_trained(self, params: jax_graph.Params, inputs: Inputs) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Loss and gradients of the program that training runs."""
+        state = self.state(params)["lm"]
+        model = nnx.graphdef(nnx.eval_shape(lambda: JaxSide(self.config, pooler=self.pooler)).lm)
+        loss, grads = run_jax_as_trained(model, nnx.to_pure_dict(state), inputs.batch(), inputs.key)
+        named = jax.tree_util.tree_leaves_with_path(grads)
+        return loss, {"lm." + jax.tree_util.keystr(path, simple=True, separator="."): grad for path, grad in named}
 
 
-Inputs = dict[str, Any]
-
-
-# LLVM's passes take most of a check and change no value; the program that training runs, below, is compiled as there.
-@functools.partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
-def run_tapped(graphdef: Any, state: PyTree, inputs: Inputs) -> tuple[Any, ...]:
-    """Our encoder, heads and pooling, every value kept."""
-    side = nnx.merge(graphdef, state)
-    output_BTD, taps = side.lm.encoder(**inputs)
-    _, head_taps = side.lm.head(output_BTD, side.lm.encoder.embedding.word[...])
-    pooler_taps = None if side.pooler is None else side.pooler(output_BTD)[1]
-    pooled_BD = jax_encoder.mean_pool(output_BTD, jax_masks.seen(inputs["mask_BTS"]))
-    return taps, output_BTD, head_taps, pooler_taps, pooled_BD
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def run_dropped(graphdef: Any, state: PyTree, inputs: Inputs, targets_BK: jax.Array) -> jax.Array:
-    """Our model as training runs it: logits at the targets, every other value dropped."""
-    return nnx.merge(graphdef, state).lm(**inputs, targets_BK=targets_BK)[0]
-
-
-def _sites(run: tuple[Any, ...], case: Case) -> tuple[Site, ...]:
-    """Names the values of either side's run, in the order computed."""
-    taps, output_BTD, head_taps, pooler_taps, pooled_BD = run
-    # The decoder is the word table, so a table with a row of NaN has a NaN logit, rightly.
-    head = () if case.poison is not None else flatten(head_taps, "head")
-    rest = (flatten(pooler_taps, "pooler"), flatten(pooled_BD, "mean_pool"))
-    return collect(flatten(taps), flatten(output_BTD, "output"), head, *rest)
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Pair:
     """Both sides of one encoder with equal parameters."""
 
     config: EncoderConfig
-    graphdef: Any
-    variables: Any  # ours, abstract: names and kinds
-    params: dict[str, np.ndarray]
+    jax: JaxProgram
     torch_model: TorchSide
+    table: Table
+    params: Params
+    ours: Params  # our side's: the same, unless a mistake was made in them
 
     @classmethod
-    def build(cls, config: EncoderConfig, trained: Mapping[str, np.ndarray] | None = None) -> "Pair":
+    def build(cls, config: EncoderConfig, trained: Mapping[str, np.ndarray] | None = None, seed: int = 0) -> "Pair":
         """Draws every parameter at random, or takes trained ones of a `MaskedLM`, and carries them to torch.
 
         Raises:
-            MismatchError: parameters are not one to one, or do not survive the round trip.
+            MismatchError: parameters are not one to one, do not survive the round trip, or are not finite.
         """
-        graphdef, state = nnx.split(nnx.eval_shape(lambda: JaxSide(config, pooler=trained is None)))
-        variables = nnx.to_flat_state(state)
-        shapes = {_name(path): leaf.shape for path, leaf in variables}
+        program = JaxProgram(config, pooler=trained is None)
         torch_model = TorchSide(config, pooler=trained is None).double().eval()
-        table = match(rows(config), shapes, {name: tuple(p.shape) for name, p in torch_model.state_dict().items()})
-        params = randomise(shapes, draws(config), seed=0) if trained is None else dict(trained)
+        shapes = {name: tuple(p.shape) for name, p in torch_model.state_dict().items()}
+        table = match(rows(config), program.shapes, shapes)
+        params = randomise(program.shapes, draws(config), seed) if trained is None else dict(trained)
         table.check_round_trip(params)
-        torch_params = {name: torch.from_numpy(array) for name, array in table.to_torch(params).items()}
+        _require_finite(params)
+        pair = cls(config, program, torch_model, table, params, params)
+        pair.load(torch_model)
+        return pair
+
+    def load(self, torch_model: TorchSide) -> None:
+        """Gives a reference the parameters of this pair."""
+        torch_params = {name: torch.from_numpy(array) for name, array in self.table.to_torch(self.params).items()}
         torch_model.load_state_dict(torch_params, strict=True)
-        return cls(config, graphdef, variables, params, torch_model)
 
     def with_torch(self, torch_model: TorchSide) -> "Pair":
         """The same with another reference, to see whether a mistake in it is found."""
         return dataclasses.replace(self, torch_model=torch_model)
 
+    def with_bug(self, bug: ModelBug, side: str) -> "Pair":
+        """The same with a mistake made in the reference ("torch") or in ours ("JAX")."""
+        if side == "torch":
+            return self.with_torch(planted(copy_of(self.torch_model), bug))
+        assert bug.in_jax is not None, f"{bug.name} has no form in JAX"
+        plot, patch = JaxPlot(self.config, dict(self.params)), Patch()
+        bug.in_jax(plot, patch)
+        program = JaxProgram(plot.config, self.jax.pooler, patch)
+        return dataclasses.replace(self, jax=program, ours=plot.params)
+
     def compare(self, case: str) -> tuple[Comparison, ...]:
         """Runs one case, by name."""
-        return compare_trace(self(make_case(case, sizes_of(self.config))))
+        return compare_trace(self(make_case(case, sizes_of(self.config)))).comparisons
 
     def __call__(self, case: Case) -> Trace:
         """Runs both sides on one case."""
-        key = jax.random.key(case.tokens_BT.size, impl="rbg") if self.config.residual_dropout else None
-        word_VD, inadequate = self.params[WORD], tuple[str, ...]()
+        inputs = Inputs.of(case, self.config, pooler=self.jax.pooler)
+        params = {name: jnp.asarray(array) for name, array in self.ours.items()}
+        inadequate: tuple[str, ...] = ()
+        overrides: dict[str, torch.Tensor] = {}
         if case.low_variance or case.poison is not None:
-            rest_BTD = self._beside_words(case, key)
-            word_VD = word_table.prepare(word_VD, rest_BTD, case, self.config.norm_eps)
+            rest_BTD = self._beside_words(params, inputs)
+            word_VD = word_table.prepare(self.ours[WORD], rest_BTD, case, self.config.norm_eps)
             inadequate = word_table.inadequacies(word_VD, rest_BTD, case, self.config.norm_eps)
-        return Trace(self._run_jax(case, key, word_VD), self._run_torch(case, key, word_VD), inadequate)
+            params |= {WORD: jnp.asarray(word_VD)}
+            overrides = {TORCH_WORD: tensor(word_VD).requires_grad_()}
+        return _Tracing(self, inputs, params, overrides).trace(inadequate)
 
-    def _state(self, word_VD: np.ndarray) -> PyTree:
-        params = self.params | {WORD: word_VD}
-        return nnx.from_flat_state(
-            [(path, leaf.replace(jnp.asarray(params[_name(path)]))) for path, leaf in self.variables]
-        )
-
-    def _beside_words(self, case: Case, key: jax.Array | None) -> np.ndarray:
+    def _beside_words(self, params: jax_graph.Params, inputs: Inputs) -> np.ndarray:
         """What the word embedding is added to, at every position."""
-        embedding = run_tapped(self.graphdef, self._state(self.params[WORD]), _jax_inputs(case, key))[0].embedding
-        parts = [np.asarray(part) for part in (embedding.position, embedding.token_type) if part is not None]
-        return sum(parts, np.zeros(embedding.word.shape))
-
-    def _run_jax(self, case: Case, key: jax.Array | None, word_VD: np.ndarray) -> tuple[Site, ...]:
-        inputs, state = _jax_inputs(case, key), self._state(word_VD)
-        sites = _sites(run_tapped(self.graphdef, state, inputs), case)
-        if not _as_in_training(case):
-            return sites
-        logits_BKV = run_dropped(self.graphdef, state, inputs, jnp.asarray(_targets(case)))
-        return collect(sites, flatten(logits_BKV, "logits_with_taps_dropped"))
-
-    @torch.no_grad()
-    def _run_torch(self, case: Case, key: jax.Array | None, word_VD: np.ndarray) -> tuple[Site, ...]:
-        lm, inputs = self.torch_model.lm, _torch_inputs(case, key, self.config)
-        prepared = word_VD is not self.params[WORD]
-        with _word_table(lm, word_VD) if prepared else contextlib.nullcontext():
-            output_BTD, taps = lm.encoder(**inputs)
-            _, head_taps = lm.head(output_BTD, lm.encoder.embedding.word.weight)
-            pooler_taps = None if self.torch_model.pooler is None else self.torch_model.pooler(output_BTD)[1]
-            pooled_BD = torch_ref.mean_pool(output_BTD, torch_masks.seen(inputs["mask_BTS"]))
-            sites = _sites((taps, output_BTD, head_taps, pooler_taps, pooled_BD), case)
-            if not _as_in_training(case):
-                return sites
-            logits_BKV, _ = lm(**inputs, targets_BK=torch.from_numpy(_targets(case)))
-            return collect(sites, flatten(logits_BKV, "logits_with_taps_dropped"))
+        values = {site.name: site.value for site in self.jax.values(params, JaxInputs.of(inputs))}
+        parts = [values[name] for name in ("embedding.position", "embedding.token_type") if name in values]
+        return sum(parts, np.zeros(values["embedding.word"].shape))
 
 
-def _name(path: tuple[str, ...]) -> str:
-    return ".".join(map(str, path))
+class _Tracing:
+    """One case on both sides: forward, backward under each loss, and as training computes it."""
 
+    def __init__(self, pair: Pair, inputs: Inputs, params: jax_graph.Params, overrides: dict[str, torch.Tensor]):
+        self.pair, self.inputs, self.params, self.overrides = pair, inputs, params, overrides
+        with pair.jax.patch.active():
+            self.jax_inputs = JaxInputs.of(inputs)
+        self.values = self._run_torch()
+        self.theirs = {name: array(value) for name, value in self.values.items()}
+        self.losses = [loss for loss in LOSSES if loss in self.values]
+        self.cotangents: dict[str, dict[str, np.ndarray]] = {}
 
-def _as_in_training(case: Case) -> bool:
-    """Whether the program that training runs takes such a case: rows by segments, and a decoder without NaN."""
-    return case.segments_BT is not None and case.poison is None
+    def trace(self, inadequate: tuple[str, ...]) -> Trace:
+        """All of it, each part computed when it is asked for."""
+        return Trace(self._parts(), inadequate, lambda: self.replay)
 
+    @functools.cached_property
+    def graph(self) -> jax_graph.Graph:
+        """Our program, cut at its values."""
+        return self.pair.jax.graph(self.params, self.jax_inputs)
 
-def _targets(case: Case) -> np.ndarray:
-    """Three columns a row, in no order."""
-    return np.random.default_rng(0).permuted(
-        np.tile(np.arange(case.tokens_BT.shape[1]), (len(case.tokens_BT), 1)), axis=1
-    )[:, :3]
+    @functools.cached_property
+    def replay(self) -> Replay:
+        """How our values depend on one another, and what a difference between two of them may be."""
+        reads = dict(self.graph.reads) | backward.reads(self.graph, self.pair.table, self.losses)
+        return Replay(reads, self._explain, axes_of, self.graph.aliases)
 
+    def _explain(self, differences: Sequence[Difference]) -> list[tuple[Explanation, ...]]:
+        sound = TorchSide(self.pair.config, pooler=self.pair.jax.pooler).double().eval()
+        self.pair.load(sound)
+        return explain(Evidence(sound, self.inputs, self.overrides, self.theirs, self.cotangents), differences)
 
-def _jax_inputs(case: Case, key: jax.Array | None) -> Inputs:
-    """The case as our encoder takes it; of packed rows, our own mask and positions."""
-    mask_BTS: Any = case.mask_BTS
-    positions_BT: Any = case.positions_BT
-    if case.segments_BT is not None:
-        segments_BT = jnp.asarray(case.segments_BT)
-        mask_BTS, positions_BT = jax_masks.from_segments(segments_BT), jax_masks.positions_from_segments(segments_BT)
-    given = {
-        "tokens_BT": case.tokens_BT,
-        "mask_BTS": mask_BTS,
-        "positions_BT": positions_BT,
-        "token_types_BT": case.token_types_BT,
-    }
-    return {name: value if value is None else jnp.asarray(value) for name, value in given.items()} | {
-        "dropout_key": key
-    }
-
-
-def _torch_inputs(case: Case, key: jax.Array | None, config: EncoderConfig) -> Inputs:
-    """The case as the reference takes it, with the dropout masks that our side draws from `key`."""
-    mask_BTS, positions_BT = _tensor(case.mask_BTS), _tensor(case.positions_BT)
-    if case.segments_BT is not None:
-        segments_BT = _tensor(case.segments_BT)
-        mask_BTS, positions_BT = (
-            torch_masks.from_segments(segments_BT),
-            torch_masks.positions_from_segments(segments_BT),
-        )
-    keeps = None
-    if key is not None:
-        shape_BTD = (*case.tokens_BT.shape, config.embed_dim)
-        layers = [dropout.layer_keeps(key, layer, config, shape_BTD) for layer in range(config.num_layers)]
-        keeps = torch_ref.EncoderKeeps(
-            _tensor(dropout.embedding_keep(key, config, shape_BTD)),
-            tuple(torch_ref.LayerKeeps(*map(_tensor, layer)) for layer in layers),
-        )
-    given = {"tokens_BT": _tensor(case.tokens_BT), "token_types_BT": _tensor(case.token_types_BT), "keeps": keeps}
-    return given | {"mask_BTS": mask_BTS, "positions_BT": positions_BT}
-
-
-def _tensor(array: Any) -> Any:
-    return None if array is None else torch.from_numpy(np.array(array))
-
-
-@contextlib.contextmanager
-def _word_table(lm: torch_ref.MaskedLM, word_VD: np.ndarray) -> Iterator[None]:
-    """Lends the reference another word table."""
-    weight = lm.encoder.embedding.word.weight
-    kept = weight.detach().clone()
-    weight.copy_(torch.from_numpy(word_VD))
-    try:
-        yield
-    finally:
-        weight.copy_(kept)
-
-
-@dataclasses.dataclass(frozen=True)
-class EncoderVariant:
-    """One encoder form to check."""
-
-    config: EncoderConfig
-
-    @property
-    def sizes(self) -> Sizes:
-        return sizes_of(self.config)
-
-    def build(self) -> Pair:
-        return Pair.build(self.config)
-
-
-class EncoderSubject:
-    """Our encoder against the reference, in all its variants."""
-
-    name = "jax_encoder against torch_ref"
-
-    def variants(self) -> Mapping[str, EncoderVariant]:
-        return {name: EncoderVariant(config) for name, config in variants().items()}
-
-    def environment(self) -> Mapping[str, str]:
-        return {
-            "python": platform.python_version(),
-            "jax": jax.__version__,
-            "torch": torch.__version__,
-            "device": jax.devices()[0].device_kind,
-            "dtype": "float64",
-        }
-
-    @contextlib.contextmanager
-    def session(self) -> Iterator[None]:
-        """float64 and full-precision products on our side, one thread on the other, for the time of a check."""
-        settings = {"jax_enable_x64": True, "jax_default_matmul_precision": "highest"}
-        before, threads = {name: getattr(jax.config, name) for name in settings}, torch.get_num_threads()
-        for name, value in settings.items():
-            jax.config.update(name, value)
-        torch.set_num_threads(1)  # the variants are small: more threads cost more than they compute
+    def _run_torch(self) -> dict[str, torch.Tensor]:
         try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            for name, value in before.items():
-                jax.config.update(name, value)
+            taps = torch.func.functional_call(self.pair.torch_model, self.overrides, (self.inputs, run_torch))
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise MismatchError(f"the reference cannot be run: {type(error).__name__}: {error}") from error
+        return dict(zip(paths(taps), leaves(taps), strict=True))
+
+    def _parts(self) -> Iterator[Part]:
+        ours = self.pair.jax.values(self.params, self.jax_inputs)
+        given = {
+            site.name: jnp.asarray(self.theirs[site.name])
+            for site in ours
+            if site.name in self.theirs and feedable(site.value, self.theirs[site.name])
+        }
+        expected = tuple(Site(name, value) for name, value in self.theirs.items())
+        yield Part(ours, expected, replay=lambda: _sites(self.graph.replay(self.params, given)))
+        own = {site.name: site.value for site in ours}
+        params = dict(self.pair.torch_model.named_parameters()) | self.overrides
+        gradients = self.graph.backward(self.params, self.losses)
+        for loss, (on_values, on_params) in zip(self.losses, gradients, strict=True):
+            one = backward.Backward(loss, self.graph, self.pair.table)
+            theirs = backward.of_torch(self.values, loss, params)
+            self.cotangents[loss] = theirs[0]
+            actual = one.ours(on_values, on_params)
+            expected = one.theirs(*theirs)
+            replay = functools.partial(one.replay, self.params, given, theirs[0], own)
+            yield Part(actual, expected, replay=replay, scales=one.scales(theirs[0]))
+        if self.inputs.as_in_training and not self.pair.jax.patch:
+            yield self._as_trained()
+
+    def _as_trained(self) -> Part:
+        loss, grads = self.pair.jax.as_trained(self.params, self.inputs)
+        pooler = {name: jnp.zeros(shape) for name, shape in self.pair.jax.shapes.items() if name not in grads}
+        ours = self.pair.table.to_torch({name: np.asarray(grad) for name, grad in (grads | pooler).items()})
+        model = self.pair.torch_model
+        params = {name: param for name, param in model.named_parameters() if name.startswith("lm.")} | self.overrides
+        total = torch.func.functional_call(model, self.overrides, (self.inputs, run_torch_as_trained))
+        theirs = torch.autograd.grad(total, list(params.values()), allow_unused=True, materialize_grads=True)
+        expected = {name: array(grad) for name, grad in zip(params, theirs, strict=True)}
+        actual = {name: grad for name, grad in ours.items() if name.startswith("lm.")}
+        name = backward.name_of
+        return Part(
+            (Site("trained", np.asarray(loss)), *(Site(name("trained", one), grad) for one, grad in actual.items())),
+            (
+                Site("trained", array(total)),
+                *(
+                    Site(name("trained", one), expected[one])
+                    for one in dict.fromkeys((*actual, *expected))
+                    if one in expected
+                ),
+            ),
+            scales={
+                name("trained", one): scale
+                for one, scale in backward.scales_among(self.graph, self.pair.table, expected).items()
+            },
+        )
 
 
-def subject() -> EncoderSubject:
-    """What the command line checks."""
-    return EncoderSubject()
+def _require_finite(params: Mapping[str, np.ndarray]) -> None:
+    """Refuses parameters that no two programs could agree on.
+
+    Raises:
+        MismatchError: NaN or infinities; all parameters that hold some are named.
+    """
+    counts = {name: int((~np.isfinite(one)).sum()) for name, one in params.items()}
+    broken = [f"  {name}: {count:,} of {params[name].size:,} entries" for name, count in counts.items() if count]
+    if broken:
+        raise MismatchError("\n".join(["the parameters themselves are not finite; nothing can be compared:", *broken]))
+
+
+def _sites(values: Mapping[str, Any]) -> tuple[Site, ...]:
+    return tuple(Site(name, np.asarray(value)) for name, value in values.items())

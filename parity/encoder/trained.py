@@ -11,11 +11,13 @@ from jax_encoder.data.masking import Batch, Masking
 from jax_encoder.data.packing import load_rows
 from jax_encoder.data.tokenizer import load_tokenizer, vocabulary_of
 from jax_encoder.training.run_folder import RunFolder
-from jax_encoder.training.session import load_trained
+from jax_encoder.training.session import Trained, load_trained
 from parity.cases import Case, from_segments
+from parity.certificate import digest, digest_text
 from parity.check import compare_trace
 from parity.compare import SEMANTIC
-from parity.encoder.pair import EncoderSubject, Pair
+from parity.encoder.pair import Pair
+from parity.encoder.subject import EncoderSubject
 from parity.verdict import Report, Run
 
 ROWS = 5
@@ -37,15 +39,30 @@ def check_run(path: Path) -> Report:
     with EncoderSubject().session():
         environment = {"step": str(trained.step), **EncoderSubject().environment()}
         trace = Pair.build(trained.encoder, _as_float64(trained.params))(_case(batch))
-        runs = (Run(path.name, "held-out", compare_trace(trace), trace.inadequate),)
-    return Report(f"{path}: trained in jax_encoder, repeated in torch_ref", SEMANTIC, environment, runs)
+        compared = compare_trace(trace, replay=True)
+        runs = (Run(path.name, "held-out", compared.comparisons, trace.inadequate, *compared[1:]),)
+    name = f"{path}: trained in jax_encoder, repeated in torch_ref"
+    return Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, batch))
+
+
+def _hashes(trained: Trained, batch: Batch) -> dict[str, str]:
+    """SHA-256 of all that the report is about."""
+    return {
+        "weights": digest(_named(trained.params)),
+        "config": digest_text(trained.encoder.to_json()),
+        "held-out rows": digest({name: np.asarray(value) for name, value in batch._asdict().items()}),
+    }
+
+
+def _named(params: Any) -> dict[str, np.ndarray]:
+    """Trained parameters by the names of our model."""
+    flat = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in flat}
 
 
 def _as_float64(params: Any) -> dict[str, np.ndarray]:
     """Trained parameters under the names of the binding, every value exactly as trained."""
-    flat = jax.tree_util.tree_leaves_with_path(params)
-    names = ["lm." + jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in flat]
-    return {name: np.asarray(leaf, np.float64) for name, (_, leaf) in zip(names, flat, strict=True)}
+    return {f"lm.{name}": array.astype(np.float64) for name, array in _named(params).items()}
 
 
 def _case(batch: Batch) -> Case:

@@ -8,6 +8,7 @@ from jax_encoder.config import EncoderConfig
 from parity.cases import Sizes
 
 B, T = 5, 13  # unlike every size of EncoderConfig.tiny()
+PRESETS = ("mini", "minilm_l6", "bert_base", "roberta_base")
 
 DROPOUT = {"embedding_dropout": 0.1, "attention_dropout": 0.2, "residual_dropout": 0.3}
 ROTARY = {"position_kind": "rotary", "rope_thetas": (100.0, 10.0)}
@@ -66,6 +67,12 @@ def variants() -> dict[str, EncoderConfig]:
     """Every variant by name; without dropout unless it is about dropout."""
     off: dict[str, Any] = dict.fromkeys(DROPOUT, 0.0)
     return {name: dataclasses.replace(EncoderConfig.tiny(), **(off | dict(change))) for name, change in CHANGES.items()}
+
+
+def presets() -> dict[str, EncoderConfig]:
+    """Encoders of full size, checked by name only; without dropout."""
+    off: dict[str, Any] = dict.fromkeys(DROPOUT, 0.0)
+    return {name: dataclasses.replace(getattr(EncoderConfig, name)(), **off) for name in PRESETS}
 
 
 def sizes_of(config: EncoderConfig) -> Sizes:

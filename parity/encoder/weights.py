@@ -5,10 +5,18 @@ from collections.abc import Callable
 import numpy as np
 
 from jax_encoder.config import EncoderConfig
+from parity.locate import value_of
 from parity.randomise import Rule
 from parity.weights import Row, same
 
 Layout = tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]
+_AXES = (
+    dict.fromkeys(("query", "rotated_query", "context"), "BTNH")
+    | dict.fromkeys(("key", "value", "rotated_key"), "BSNH")
+    | dict.fromkeys(("scores", "masked_scores", "weights"), "BNTS")
+    | dict.fromkeys(("pre_activation", "up", "post_activation", "product"), "BTF")
+    | {"logits": "BTV"}
+)
 TRANSPOSED: Layout = (lambda w_IO: w_IO.T, lambda w_OI: w_OI.T)
 
 
@@ -57,3 +65,14 @@ def draws(config: EncoderConfig) -> list[Rule]:
         Rule(r".*\.out\.kernel", "kernel", C),
         Rule(r".*\.down\.kernel", "kernel", F),
     ]
+
+
+def axes_of(site: str) -> str:
+    """The letters of a value's axes; of a parameter, in torch's layout: O out, I in, C channels."""
+    name = value_of(site)
+    if name.startswith(("lm.", "pooler.dense.")):
+        return "" if "embedding" in name and "norm" not in name else "OI" if name.endswith("weight") else "C"
+    last = name.rsplit(".", 1)[-1]
+    if name.startswith("pooler.") or name == "mean_pool":
+        return "BD"
+    return _AXES.get(last, "BTD" if name not in ("projection", "mlm", "trained") else "")

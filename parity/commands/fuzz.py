@@ -1,0 +1,92 @@
+"""`python -m parity fuzz` and `python -m parity replay`."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from parity.commands import common
+from parity.compare import SEMANTIC
+from parity.errors import UsageError
+from parity.verdict import PrecisionRun, Report, Run
+
+BINDING = "parity.encoder.fuzz"  # problems(dtypes), reason_of(problem, plant), run(...), to_json, from_json
+SUBJECT = "parity.encoder.subject"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fuzz:
+    """Searches random encoders, masks, inputs and dtypes for a difference, makes the first that it finds as small as it
+    can, and writes a file that `replay` repeats. Ends with status 0 if nothing was found, 1 if something was."""
+
+    minutes: float = 10.0
+    """How long to search, and then to make smaller."""
+    examples: int = 1_000_000
+    """How many encoders to try at most."""
+    seed: int = 0
+    """Of the search; equal seeds try the same."""
+    dtype: common.Names = ()
+    """Try this dtype only: float64, float32 or bfloat16; may be given several times."""
+    plant: Annotated[str | None, tyro.conf.arg(metavar="BUG")] = None
+    """Make this mistake of the catalogue in the reference first, to see whether it is found."""
+    out: Path = Path("parity-fuzz.json")
+    """Where to write the replay file."""
+
+    def run(self) -> int:
+        """Returns the exit status."""
+        if self.minutes <= 0 or self.examples < 1:
+            raise UsageError(f"--minutes and --examples must be above 0, got {self.minutes} and {self.examples}")
+        common.writable("--out", self.out)
+        binding, subject = common.load(BINDING), common.load(SUBJECT).subject()
+        search = common.load("parity.search").search
+        unknown = [dtype for dtype in self.dtype if dtype not in binding.DTYPES]
+        if unknown:
+            raise UsageError(f"no dtype is called {', '.join(unknown)}; there are: {', '.join(binding.DTYPES)}")
+        if self.plant is not None:
+            binding.find(self.plant)
+        began = time.monotonic()
+        with subject.session(), common.progress(self.examples) as advance:
+
+            def reason_of(problem: object) -> str:
+                advance("searching")
+                return binding.reason_of(problem, self.plant)
+
+            problems = binding.problems(self.dtype or binding.DTYPES)
+            found = search(problems, reason_of, seed=self.seed, examples=self.examples, seconds=60 * self.minutes)
+        tried = f"{found.tried:,} random encoders, seed {self.seed}, {time.monotonic() - began:.0f} s"
+        if found.smallest is None:
+            print(f"fuzz: no difference in {tried}")
+            return 0
+        self.out.write_text(binding.to_json(found.smallest, self.plant, found.reason), encoding="utf-8")
+        print(f"fuzz: {found.reason}; found among {tried}\n  repeat it: python -m parity replay {self.out}")
+        return 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Replay:
+    """Repeats what `fuzz` found and reports on it. Output and exit status as `check`."""
+
+    file: tyro.conf.Positional[Path]
+    """What `fuzz` wrote."""
+    json: common.File = None
+    """Also write the report to this file, as JSON."""
+
+    def run(self) -> int:
+        """Returns the exit status."""
+        common.writable("--json", self.json)
+        binding, subject = common.load(BINDING), common.load(SUBJECT).subject()
+        try:
+            problem, plant, _ = binding.from_json(self.file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read {self.file}: {error.strerror}") from error
+        with subject.session():
+            found = binding.run(problem, plant)
+            environment = dict(subject.environment())
+        if isinstance(found, PrecisionRun):
+            report = Report(subject.name, SEMANTIC, environment, (), precision=(found,))
+        else:
+            run = Run(self.file.stem, "fuzz", found.comparisons, (), found.replayed, found.culprits)
+            report = Report(subject.name, SEMANTIC, environment, (run,))
+        return common.conclude(report, self.json)

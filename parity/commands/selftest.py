@@ -1,0 +1,60 @@
+"""`python -m parity selftest`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from parity.commands import common
+from parity.errors import UsageError
+from parity.selftest import passed, render, written_into
+
+BINDING = "parity.encoder.selftest"  # outcomes(names, progress), clean(examples, seed), COUNT, NAMES
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Selftest:
+    """Makes every mistake of the catalogue on purpose, one after the other, and tells which were caught, located and
+    named; then runs encoders without a mistake. Ends with status 0 if all were caught and located, nine of ten named,
+    and there was no false alarm."""
+
+    bug: common.Names = ()
+    """Make this mistake only; may be given several times."""
+    clean: int = 20
+    """How many random encoders to run without a mistake."""
+    seed: int = 0
+    """Of the random encoders."""
+    write: Annotated[Path | None, tyro.conf.arg(metavar="PAGE")] = None
+    """Also write the table into this page, between its two marks."""
+
+    def run(self) -> int:
+        """Returns the exit status."""
+        if self.clean < 0:
+            raise UsageError(f"--clean must be at least 0, got {self.clean}")
+        page = None if self.write is None else _read(self.write)
+        binding = common.load(BINDING)
+        unknown = [name for name in self.bug if name not in binding.NAMES]
+        if unknown:
+            raise UsageError(f"no bug is called {', '.join(unknown)}; there are: {', '.join(binding.NAMES)}")
+        with common.progress(len(self.bug) or len(binding.NAMES)) as advance:
+            outcomes = list(binding.outcomes(frozenset(self.bug) or None, advance))
+        clean = binding.clean(self.clean, self.seed)
+        table = render(outcomes, clean)
+        for one in outcomes:
+            if not (one.caught and one.first and one.located and one.named):
+                print(f"{one.bug} in {one.side}: {one.said}")
+        print(table)
+        if self.write is not None and page is not None:
+            self.write.write_text(written_into(page, table), encoding="utf-8")
+        return 0 if passed(outcomes, clean) else 1
+
+
+def _read(path: Path) -> str:
+    """The page, which must have the marks."""
+    try:
+        page = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    written_into(page, "")
+    return page

@@ -1,0 +1,177 @@
+"""Cotangents of every value and gradients of every parameter, on both sides, under the same names.
+
+`d(mlm)/d(layers.0.attention.key)` is what one unit of change at every entry of that value does to the loss `mlm`;
+`d(mlm)/d(lm.encoder.layers.0.attention.key.bias)` the same of a parameter, under torch's name and in torch's layout.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from parity import jax_graph, torch_graph
+from parity.encoder.inputs import array
+from parity.encoder.sides import LOSSES
+from parity.locate import feedable
+from parity.sites import Site
+from parity.weights import Table
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def name_of(loss: str, value: str) -> str:
+    """What the derivative is called."""
+    return f"d({loss})/d({value})"
+
+
+def of_torch(
+    values: Mapping[str, torch.Tensor], loss: str, params: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The reference's cotangents and gradients of one loss."""
+    ((on_values, on_params),) = torch_graph.backward(values, [loss], params)
+    return _arrays(on_values), _arrays(on_params)
+
+
+def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: array(one) for name, one in tensors.items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Backward:
+    """One loss, backward.
+
+    Attributes:
+        loss: its name.
+        graph: of our side.
+        table: how parameters are called.
+    """
+
+    loss: str
+    graph: jax_graph.Graph
+    table: Table
+
+    @property
+    def values(self) -> list[str]:
+        """The values that the loss depends on, in the order computed backward."""
+        kept = _reached(self.graph, self.loss) - self.graph.constants - {*LOSSES}
+        return [name for name in reversed(self.graph.names) if name in kept]
+
+    def ours(self, on_values: jax_graph.Values, on_params: jax_graph.Params) -> tuple[Site, ...]:
+        """Our cotangents and gradients, named and laid out as the reference's."""
+        named = [Site(name_of(self.loss, name), np.array(on_values[name])) for name in self.values]
+        grads = self.table.to_torch({name: np.asarray(grad) for name, grad in on_params.items()})
+        return (*named, *self._gradients(grads))
+
+    def theirs(self, on_values: Arrays, on_params: Arrays) -> tuple[Site, ...]:
+        """The reference's; what ours knows nothing of is left out only if it is zero."""
+        known = [name for name in self.values if name in on_values]
+        left_out = {*known, *LOSSES, *self.graph.constants}
+        others = [name for name in on_values if name not in left_out and on_values[name].any()]
+        named = [Site(name_of(self.loss, name), on_values[name]) for name in (*known, *others)]
+        return (*named, *self._gradients(on_params))
+
+    def replay(
+        self, params: jax_graph.Params, given: jax_graph.Values, theirs: Arrays, own: Arrays
+    ) -> tuple[Site, ...]:
+        """Our cotangents and gradients, each from the reference's values and from its cotangents of what comes after.
+
+        Args:
+            params: ours.
+            given: the reference's values, as far as they can be put in the place of ours.
+            theirs: its cotangents.
+            own: our values, for the shape of what has no such cotangent.
+        """
+        cotangents = {
+            name: jnp.asarray(
+                theirs[name] if name in theirs and feedable(value, theirs[name]) else np.zeros_like(value)
+            )
+            for name, value in own.items()
+        }
+        ((on_values, on_params),) = self.graph.replay_backward(params, given, [cotangents])
+        zeros = {name: jnp.zeros_like(value) for name, value in cotangents.items()}
+        return self.ours(zeros | on_values, on_params)
+
+    def scales(self, theirs: Arrays) -> dict[str, float]:
+        """How large what flows into each gradient is: one that is truly zero has no scale of its own."""
+        found = {}
+        for ours, names in _torch_names(self.table).items():
+            for name in names:
+                readers = [one for one in self.graph.readers[ours] if one in theirs and _same_layer(name, one)]
+                found[name_of(self.loss, name)] = max((_largest(theirs[one]) for one in readers), default=0.0)
+        return found
+
+    def _gradients(self, grads: Arrays) -> list[Site]:
+        reached = _reached(self.graph, self.loss)
+        ours = _torch_names(self.table)
+        used = {
+            name
+            for param, names in ours.items()
+            if any(one in reached for one in self.graph.readers[param])
+            for name in names
+        }
+        known = [name for names in ours.values() for name in names]
+        kept = [name for name in known if name in grads and name in used]
+        others = [name for name in grads if name not in kept and grads[name].any()]
+        return [Site(name_of(self.loss, name), grads[name]) for name in (*reversed(kept), *others)]
+
+
+def scales_among(graph: jax_graph.Graph, table: Table, gradients: Arrays) -> dict[str, float]:
+    """The same without cotangents: the largest gradient of all parameters that enter where this one does."""
+    found: dict[str, float] = {}
+    entering: dict[str, list[str]] = {}
+    for ours, names in _torch_names(table).items():
+        for name in names:
+            for reader in graph.readers[ours]:
+                if _same_layer(name, reader):
+                    entering.setdefault(reader, []).append(name)
+    for names in entering.values():
+        largest = max((_largest(gradients[name]) for name in names if name in gradients), default=0.0)
+        found |= {name: max(found.get(name, 0.0), largest) for name in names}
+    return found
+
+
+def reads(graph: jax_graph.Graph, table: Table, losses: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What each derivative is computed from: the derivatives by the values that read the value or parameter."""
+    readers: dict[str, list[str]] = {name: [] for name in graph.names}
+    for name, sources in graph.reads.items():
+        for source in sources:
+            readers[source].append(name)
+    readers |= {name: [root, *readers[root]] for name, root in graph.aliases.items()}
+    for ours, names in _torch_names(table).items():
+        for name in names:
+            readers[name] = [reader for reader in graph.readers[ours] if _same_layer(name, reader)]
+    return {
+        name_of(loss, name): tuple(name_of(loss, one) for one in found)
+        for loss in losses
+        for name, found in readers.items()
+    }
+
+
+def _reached(graph: jax_graph.Graph, loss: str) -> frozenset[str]:
+    """All values that a loss is computed from."""
+    found, left = set[str](), [loss]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += graph.reads[name]
+    return frozenset(found | {name for name, root in graph.aliases.items() if root in found})
+
+
+def _torch_names(table: Table) -> dict[str, tuple[str, ...]]:
+    return {name: row.torch_names(name) for name, row in table.rows.items()}
+
+
+def _same_layer(param: str, value: str) -> bool:
+    """Whether a value may be computed from a layer's parameter; parameters outside of layers may enter anywhere."""
+    layer = re.search(r"layers\.\d+\.", param)
+    return layer is None or value.startswith(layer[0])
+
+
+def _largest(values: np.ndarray) -> float:
+    """0 where it cannot be told: what is not finite fails without a scale."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return largest if np.isfinite(largest) else 0.0

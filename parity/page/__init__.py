@@ -1,0 +1,1 @@
+"""The pieces of the HTML report: markup, charts in plain SVG, and the sections in the order that a person asks."""

@@ -1,0 +1,138 @@
+"""Training: learning rates, clipping, AdamW and the loop over micro-batches, one plain statement after the other.
+
+Options are any object with the fields of `jax_encoder.training.config.OptimizerOptions`, read by attribute.
+
+Axes: b rows of a micro-batch, T column, K target.
+References: Loshchilov & Hutter (2019), https://arxiv.org/abs/1711.05101; Pascanu et al. (2013), section 3.2,
+https://arxiv.org/abs/1211.5063 (clipping)
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from torch_ref import masks
+from torch_ref.encoder import EncoderKeeps
+from torch_ref.heads import MaskedLM
+from torch_ref.objective import masked_lm_loss
+
+
+class MicroBatch(NamedTuple):
+    """Some rows of a step. Of the K columns to predict, those of weight 0 are filler; `keeps` None is no dropout."""
+
+    tokens: Int[Tensor, "b T"]
+    segments: Int[Tensor, "b T"]
+    positions: Int[Tensor, "b T"]
+    targets: Int[Tensor, "b K"]
+    labels: Int[Tensor, "b K"]
+    weights: Float[Tensor, "b K"]
+    keeps: EncoderKeeps | None = None
+
+
+class Measured(NamedTuple):
+    """What one step was: its mean loss over all targets and the norm of its gradient, both before the update."""
+
+    loss: Float[Tensor, ""]
+    gradient_norm: Float[Tensor, ""]
+    learning_rate: float
+
+
+# How much of the highest learning rate is left, by the share of the steps after the warm-up that is still to come.
+FALLS: dict[str, Callable[[float], float]] = {
+    "cosine": lambda left: math.sin(math.pi / 2 * left) ** 2,
+    "linear": lambda left: left,
+}
+
+
+def learning_rate(options: Any, steps: int, step: int) -> float:
+    """The learning rate of one of `steps` steps, counted from 0: up in a line, then down to what step `steps` would
+    have, 0. The schedule "wsd" stays up until the last `decay_fraction` of all steps, then falls in a line."""
+    if step < options.warmup_steps:
+        return options.learning_rate * (step + 1) / (options.warmup_steps + 1)
+    if options.schedule == "wsd":
+        falling = max(1, round(options.decay_fraction * steps))
+        return options.learning_rate * min(1.0, (steps - step) / falling)
+    return options.learning_rate * FALLS[options.schedule]((steps - step) / (steps - options.warmup_steps))
+
+
+def clip(gradients: Sequence[Tensor], max_norm: float) -> Float[Tensor, ""]:
+    """Scales all gradients, in place, by one factor if their common norm is above `max_norm`; returns that norm.
+
+    Exactly to `max_norm`: `torch.nn.utils.clip_grad_norm_` divides by the norm + 1e-6.
+    """
+    norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
+    if norm > max_norm:
+        for gradient in gradients:
+            gradient.mul_(max_norm / norm)
+    return norm
+
+
+def is_decayed(parameter: Tensor) -> bool:
+    """Whether weight decay pulls a parameter towards 0: matrices and tables, not the vectors of norms and biases."""
+    return parameter.ndim > 1
+
+
+def groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """What decays and what does not, as torch.optim wants it."""
+    every = list(parameters)
+    return [
+        {"params": [one for one in every if is_decayed(one)], "weight_decay": weight_decay},
+        {"params": [one for one in every if not is_decayed(one)], "weight_decay": 0.0},
+    ]
+
+
+class Trainer:
+    """A model, its optimizer, and how many steps they have done.
+
+    Args:
+        model: trained in place, in whatever precision its parameters have.
+        options: of the optimizer.
+        steps: how many there will be, which the learning rate depends on.
+    """
+
+    def __init__(self, model: MaskedLM, options: Any, steps: int):
+        self.model, self.options, self.steps, self.done = model, options, steps, 0
+        self.optimizer = torch.optim.AdamW(
+            groups(model.parameters(), options.weight_decay), betas=(options.b1, options.b2), eps=options.eps
+        )
+
+    def step(self, micro_batches: Sequence[MicroBatch]) -> Measured:
+        """One update by the gradient of the mean loss over all targets of all micro-batches."""
+        self.optimizer.zero_grad()
+        loss = self.accumulate(micro_batches)
+        norm = clip([one.grad for one in self.model.parameters() if one.grad is not None], self.options.clip_norm)
+        rate = self.update()
+        return Measured(loss, norm, rate)
+
+    def accumulate(self, micro_batches: Sequence[MicroBatch]) -> Float[Tensor, ""]:
+        """Adds up the gradients of all micro-batches; returns the mean loss."""
+        targets = torch.stack([batch.weights.sum() for batch in micro_batches]).sum()
+        losses = []
+        for batch in micro_batches:
+            total, _ = self.loss(batch)
+            mean = total / targets.to(total.dtype)
+            mean.backward()
+            losses.append(mean.detach())
+        return torch.stack(losses).sum()
+
+    def loss(self, batch: MicroBatch) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """The summed loss of a micro-batch and the number of its targets."""
+        return masked_lm_loss(self.logits(batch), batch.labels, batch.weights)
+
+    def logits(self, batch: MicroBatch) -> Float[Tensor, "b K V"]:
+        """Scores of the vocabulary at the targets."""
+        mask_BTS = masks.from_segments(batch.segments)
+        return self.model(batch.tokens, mask_BTS, batch.positions, None, batch.targets, batch.keeps)[0]
+
+    def update(self) -> float:
+        """Moves the parameters; returns the learning rate."""
+        rate = learning_rate(self.options, self.steps, self.done)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.done += 1
+        return rate
