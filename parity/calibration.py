@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.precision import FLOOR, MULTIPLE, ratio
+from parity.text import counted
 from parity.verdict import PrecisionRun, SiteError
 
 _QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -31,16 +32,18 @@ def render(runs: Sequence[PrecisionRun]) -> str:
     failed = {(place.run.variant, place.run.dtype) for place in alarms}
     encoders, cases = ({getattr(run, what) for run in runs} for what in ("variant", "case"))
     ratios = np.array([ratio(place.error) for place in places])
-    shares = ", ".join(f"{100 * share:g} % up to {np.quantile(ratios, share):.2f}" for share in _QUANTILES)
+    shares = ", ".join(
+        f"{100 * share:g} % up to {np.quantile(ratios, share, method='higher'):.2f}" for share in _QUANTILES
+    )
     exact = sum(place.error.theirs == 0 for place in places)
     lines = [
-        f"{len(encoders):,} clean encoders x {len(cases)} cases, {len(places):,} values",
-        f"false alarms: {len(alarms):,} values, in {len(failed):,} encoders "
+        f"{counted(len(encoders), 'clean encoder')} x {counted(len(cases), 'case')}, {counted(len(places), 'value')}",
+        f"false alarms: {counted(len(alarms), 'value')}, in {counted(len(failed), 'encoder')} "
         f"(allowed: {MULTIPLE:g} times torch's error, which counts as {FLOOR:g} epsilon at least)",
         f"our error / torch's, or the floor: {shares}, largest {ratios.max():.2f}",
-        f"torch's error is 0 at {exact:,} values",
+        f"torch's error is 0 at {counted(exact, 'value')}",
         "largest:",
-        *(f"  {_line(place)}" for place in places[:_WORST]),
+        *map(_line, places[:_WORST]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -52,4 +55,4 @@ def _places(runs: Sequence[PrecisionRun]) -> Iterator[Place]:
 def _line(place: Place) -> str:
     error = place.error
     where = f"{error.site} ({place.run.variant}, {place.run.case})"
-    return f"{ratio(error):5.2f}  JAX {error.ours:.1e}, torch {error.theirs:.1e}, at {where}"
+    return f"{ratio(error):7.2f}  JAX {error.ours:.1e}, torch {error.theirs:.1e}, at {where}"

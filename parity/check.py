@@ -53,13 +53,12 @@ def check(
     Raises:
         UsageError: a name is unknown.
     """
-    known = subject.variants()
-    by_default = [name for name, variant in known.items() if variant.by_default]
-    chosen = choose("variant", variants, known) if variants else by_default
+    known, chosen = subject.variants(), chosen_variants(subject, variants)
     cases = choose("case", cases, CASE_NAMES)
+    preflight = subject.preflight(())
     with subject.session():
         runs = tuple(run for name in chosen for run in _runs(name, known[name], cases, progress))
-        return Report(subject.name, SEMANTIC, dict(subject.environment()), runs)
+        return Report(subject.name, SEMANTIC, dict(subject.environment()), runs, preflight=preflight)
 
 
 def compare_trace(trace: Trace, *, replay: bool = False) -> Compared:
@@ -121,6 +120,16 @@ def compare_sites(
 def mismatched(variant: str, case: str, error: MismatchError, inadequate: tuple[str, ...] = ()) -> Run:
     """The run of two sides that cannot even be brought together: one failing comparison."""
     return Run(variant, case, (Comparison("parameters", (), "", math.inf, SEMANTIC, problem=str(error)),), inadequate)
+
+
+def chosen_variants(subject: Subject, names: Sequence[str] | None) -> list[str]:
+    """The variants of these names, once each, in the known order; None stands for all that are checked by default.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    known = subject.variants()
+    return [name for name, one in known.items() if one.by_default] if names is None else choose("variant", names, known)
 
 
 def choose(what: str, chosen: Sequence[str] | None, known: Collection[str]) -> list[str]:

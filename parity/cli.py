@@ -8,12 +8,25 @@ import tyro
 
 from parity.commands.calibrate import Calibrate
 from parity.commands.check import Check
+from parity.commands.fuzz import Fuzz, Replay
 from parity.commands.optimizer import Optimizer
+from parity.commands.selftest import Selftest
 from parity.commands.trained import Trained
+from parity.commands.training import Training
 from parity.commands.verify import Verify
 from parity.errors import UsageError
 
-COMMANDS = {"check": Check, "trained": Trained, "optimizer": Optimizer, "verify": Verify, "calibrate": Calibrate}
+COMMANDS = {
+    "check": Check,
+    "trained": Trained,
+    "optimizer": Optimizer,
+    "training": Training,
+    "verify": Verify,
+    "selftest": Selftest,
+    "fuzz": Fuzz,
+    "replay": Replay,
+    "calibrate": Calibrate,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

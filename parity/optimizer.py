@@ -1,19 +1,20 @@
 """Two optimizers, stage by stage: what each computes by itself, and what ours makes of the reference's values.
 
-A step is cut into count, learning rate, global norm, clipped gradient, first and second moment, update and parameter.
-Every stage is compared, and computed once more by ours from what the reference computed before it, so that the stage
-that is wrong is told from those that inherit it. Sites are named `step3.second_moment.head.bias`; steps count from 0.
+A step is cut into the count of steps, learning rate, global norm, clipped gradient, first and second moment, update and
+parameter. Every stage is compared, and computed once more by ours from what the reference computed before it, so that
+the stage that is wrong is told from those that inherit it. Sites are named `step3.second_moment.head.bias`; steps count
+from 0.
 """
 
-import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from parity.check import compare_trace
 from parity.compare import SEMANTIC
+from parity.settings import CASES
 from parity.sites import Site
 from parity.subject import Difference, Part, Replay, Trace
 from parity.verdict import Explanation, Run
@@ -22,63 +23,13 @@ from parity.verdict import Explanation, Run
 START, COMPARED = 3, 6
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The numbers of one optimizer, and how each is said on either side; both are built from this.
-
-    | here | optax | torch.optim |
-    |---|---|---|
-    | adamw | `adamw`: decay added to the update, times the learning rate | `AdamW`: parameters times 1 - lr * decay |
-    | adam | `add_decayed_weights` before `adam` | `Adam`: its weight_decay is added to the gradient |
-    | sgd | `add_decayed_weights` before `sgd` | `SGD`: its weight_decay is added to the gradient |
-    | b1, b2 | `b1`, `b2` | `betas` |
-    | eps | `eps`, outside the root, and `eps_root=0` | `eps`, outside the root; there is no other |
-    | bias correction | by the count after the step: 1, 2, ... | the same |
-    | momentum | `momentum`; the trace starts at 0 | `momentum`, and `dampening=0`; starts as the first gradient |
-    | nesterov | `nesterov` | `nesterov` |
-    | weight_decay | `weight_decay`, 1e-4 if left out, and a mask | `weight_decay` of a group; AdamW: 1e-2 if left out |
-    | clip_norm | `clip_by_global_norm`: times clip_norm / norm | by hand: `clip_grad_norm_` divides by norm + 1e-6 |
-    | schedule | a function of the count before the step: 0, 1, ... | `lr`, set before every step |
-
-    `amsgrad` is off on both sides: optax's is another transformation.
-    """
-
-    optimizer: Literal["adamw", "adam", "sgd"]
-    schedule: Literal["cosine", "linear", "wsd"] = "cosine"
-    steps: int = 12
-    learning_rate: float = 3e-3
-    warmup_steps: int = 5
-    decay_fraction: float = 0.4
-    b1: float = 0.9
-    b2: float = 0.98
-    eps: float = 1e-8
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 0.05
-    clip_norm: float = 1.0
-
-
-# The compared steps 3 to 8 see the end of the warm-up, the peak at 5 and, from 7 on, wsd's fall.
-VARIANTS: Mapping[str, Settings] = {
-    "adamw-cosine": Settings(optimizer="adamw"),
-    "adamw-linear": Settings(optimizer="adamw", schedule="linear"),
-    "adamw-wsd": Settings(optimizer="adamw", schedule="wsd"),
-    "adamw-no-warmup": Settings(optimizer="adamw", warmup_steps=0),
-    "adam-cosine": Settings(optimizer="adam"),
-    "sgd-linear": Settings(optimizer="sgd", schedule="linear"),
-    "sgd-nesterov": Settings(optimizer="sgd", nesterov=True),
-}
-
-# Typical magnitude of a gradient's entries. At 1 they are clipped; at 1e-7 Adam's epsilon shows.
-CASES: Mapping[str, float] = {"gradient-1": 1.0, "gradient-1e-4": 1e-4, "gradient-1e-7": 1e-7}
-
 Arrays = Mapping[str, np.ndarray]
 
 
 class State(NamedTuple):
     """What goes from one step to the next, under our names. `second` is empty where there is no second moment."""
 
-    count: int
+    done: int
     params: Arrays
     first: Arrays
     second: Arrays
@@ -87,7 +38,7 @@ class State(NamedTuple):
 class Step(NamedTuple):
     """Every value of one step, in the order computed; None where an optimizer has no such value."""
 
-    count: np.ndarray | None
+    step_count: np.ndarray | None
     learning_rate: np.ndarray
     global_norm: np.ndarray
     clipped_gradient: Arrays
@@ -98,19 +49,19 @@ class Step(NamedTuple):
 
     def state(self, done: int) -> State:
         """What the next step starts from; `done` is the number of steps where the optimizer does not count."""
-        count = done if self.count is None else int(self.count)
-        return State(count, self.parameter, self.first_moment, self.second_moment)
+        counted = done if self.step_count is None else int(self.step_count)
+        return State(counted, self.parameter, self.first_moment, self.second_moment)
 
 
 # What each stage is computed from: stages of the same step, and of the step before.
 _READS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "count": ((), ("count",)),
+    "step_count": ((), ("step_count",)),
     "learning_rate": ((), ()),
     "global_norm": ((), ()),
     "clipped_gradient": (("global_norm",), ()),
     "first_moment": (("clipped_gradient",), ("first_moment", "parameter")),
     "second_moment": (("clipped_gradient",), ("second_moment", "parameter")),
-    "update": (("count", "learning_rate", "clipped_gradient", "first_moment", "second_moment"), ("parameter",)),
+    "update": (("step_count", "learning_rate", "clipped_gradient", "first_moment", "second_moment"), ("parameter",)),
     "parameter": (("update",), ("parameter",)),
 }
 
@@ -144,8 +95,8 @@ class Given(NamedTuple):
     values: Step
 
 
-def replay(side: Side, given: Given, stage: str) -> np.ndarray | Arrays | None:
-    """One stage of a step, computed by `side` from what the reference computed before it."""
+def replay(side: Side, given: Given, stage: str) -> Any:
+    """One stage of a step, a field of `Step`, computed by `side` from what the reference computed before it."""
     step, before, gradient, values = given
     if stage == "learning_rate":
         return side.schedule()[step : step + 1].reshape(())
@@ -168,7 +119,7 @@ def _leading_to(side: Side, given: Given) -> State:
     ends = []
     for start in (np.zeros_like, np.ones_like):
         moments = [{name: start(array) for name, array in moment.items()} for moment in (before.first, before.second)]
-        state = State(before.count, before.params, *moments)
+        state = State(before.done, before.params, *moments)
         ends.append(side.advance(state, values.clipped_gradient, float(values.learning_rate)))
     led = [
         {name: (wanted[name] - zero[name]) / (one[name] - zero[name]) for name in wanted}
@@ -177,8 +128,8 @@ def _leading_to(side: Side, given: Given) -> State:
             (values.second_moment, ends[0].second_moment, ends[1].second_moment),
         )
     ]
-    count = before.count if values.count is None else int(values.count) - 1
-    return State(count, before.params, *led)
+    done = before.done if values.step_count is None else int(values.step_count) - 1
+    return State(done, before.params, *led)
 
 
 class Candidate(NamedTuple):
@@ -212,8 +163,11 @@ def compare(name: str, case: str, sides: tuple[Side, Side], start: State, suspec
     scales = {f"step{given.step}.learning_rate": highest for given in expected}
 
     def replayed() -> tuple[Site, ...]:
-        again = [Step(*(replay(ours, given, stage) for stage in Step._fields)) for given in expected]
-        return _sites(ours, [given._replace(values=step) for given, step in zip(expected, again, strict=True)])
+        again = [
+            given._replace(values=Step(**{stage: replay(ours, given, stage) for stage in Step._fields}))
+            for given in expected
+        ]
+        return _sites(ours, again)
 
     unfit = ("no gradient was clipped",) if case == "gradient-1" and not any(map(_is_clipped, expected)) else ()
     part = Part(_sites(ours, actual), _sites(theirs, expected), replayed, scales)

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterator
 
-from parity import precision_report
+from parity import cause_report, precision_report
 from parity.compare import Comparison, Number
-from parity.text import aligned
+from parity.text import aligned, counted
 from parity.verdict import Report, Run, Verdict, judge, vacuities, worst
 
 # Sites shown of a run that failed, before and after the first that differs, and reasons of a vacuous report.
@@ -32,7 +32,8 @@ def render(report: Report) -> str:
     """The whole report: the verdict, for a failure the place and its surroundings, and one row per variant."""
     parts = ["\n".join([headline(report), *_details(report)]), "\n".join(_table(report))]
     if report.verdict is Verdict.FAIL_SEMANTIC:
-        parts.insert(1, "\n".join(_surroundings(report)))
+        run, _ = _first_failure(report)
+        parts[1:1] = ["\n".join(cause_report.causes(run)), "\n".join(_surroundings(report))]
     parts += ["\n".join(precision_report.table(report)), "\n".join(precision_report.preflight(report))]
     environment = ", ".join(f"{name} {value}" for name, value in report.environment.items())
     parts.append(
@@ -48,16 +49,12 @@ def _passed(report: Report) -> str:
     assert found is not None, "a report without comparisons is vacuous"
     run, comparison = found
     margin = f"{_two_digits(report.allowed / comparison.error)} times" if comparison.error else "infinitely far"
-    amount = f"{_count(variants, 'variant')} x {_count(cases, 'case')}, {_count(comparisons, 'comparison')}"
+    amount = f"{counted(variants, 'variant')} x {counted(cases, 'case')}, {counted(comparisons, 'comparison')}"
     return (
         f"parity {Verdict.PASS}: {amount}; "
         f"worst relative error {comparison.error:.1e} at {comparison.site} ({run.variant}, {run.case}), "
         f"{margin} under the constant {report.allowed:.0e}"
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _first_of(number: int, what: str) -> str:
@@ -93,6 +90,7 @@ def _details(report: Report) -> Iterator[str]:
         if comparison.worst_index is not None:
             actual, expected = _apart(comparison.actual, comparison.expected)
             yield f"  at index {comparison.worst_index} of {comparison.shape}: JAX {actual}, torch {expected}"
+        yield from cause_report.about_first(run, comparison.site)
         failing = sum(one.first_to_differ is not None for one in report.runs)
         yield f"  in variant {run.variant}, case {run.case}; differing runs: {failing:,} of {len(report.runs):,}"
 

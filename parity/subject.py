@@ -8,7 +8,7 @@ import numpy as np
 
 from parity.cases import Case, Sizes
 from parity.sites import Site
-from parity.verdict import Explanation
+from parity.verdict import Explanation, PrecisionRun, Setting
 
 Sites = tuple[Site, ...]
 
@@ -103,6 +103,22 @@ class Subject(Protocol):
 
     def environment(self) -> Mapping[str, str]:
         """Versions, devices and settings that the result depends on."""
+
+    def preflight(self, dtypes: Sequence[str]) -> tuple[Setting, ...]:
+        """What decides precision on both sides, measured; called outside of a session."""
+
+    def precision(
+        self,
+        variants: Sequence[str],
+        cases: Sequence[str],
+        dtypes: Sequence[str],
+        progress: Callable[[str, str], object],
+    ) -> tuple[PrecisionRun, ...]:
+        """The rounding of both sides in deployed dtypes; called outside of a session.
+
+        Raises:
+            UsageError: no such dtype.
+        """
 
     def session(self) -> AbstractContextManager[None]:
         """Sets what building and running need (float64), and restores it."""

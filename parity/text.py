@@ -1,4 +1,4 @@
-"""Text in columns."""
+"""Words of reports: columns and counts."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,3 +12,8 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def counted(number: int, what: str) -> str:
+    """`1 case`, `2 cases`, `1,000 cases`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from parity.compare import Comparison
 from parity.randomise import Rule, randomise
 from parity.sites import Site, collect, flatten
 from parity.subject import Part, Trace
-from parity.verdict import Run
+from parity.verdict import PrecisionRun, Run, Setting, SiteError
 from parity.weights import Row, match
 
 V, P, D = 61, 37, 8
@@ -154,6 +154,13 @@ class ToySubject:
 
     def environment(self) -> Mapping[str, str]:
         return {"numpy": np.__version__}
+
+    def preflight(self, dtypes: Sequence[str]) -> tuple[Setting, ...]:
+        return (Setting("numpy", np.__version__, np.__version__), Setting("dtypes", ",".join(dtypes), ",".join(dtypes)))
+
+    def precision(self, variants, cases, dtypes, progress) -> tuple[PrecisionRun, ...]:
+        runs = [(variant, case, dtype) for dtype in dtypes for variant in variants for case in cases]
+        return tuple(PrecisionRun(*run, (SiteError("norm", 1e-7, 2e-7, 4e-7),)) for run in runs)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:

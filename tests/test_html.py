@@ -141,7 +141,7 @@ def test_a_failure_is_told_in_the_order_in_which_a_person_asks():
         "\N{WARNING SIGN} torch may round",
         "abababab",
         "bfloat16: pre, ragged, the run that comes closest to what is allowed",
-        "\N{MULTIPLICATION X} not comparable",
+        "pre ragged layers.0.a not comparable 2.0e-03 8.0e-03 \N{MULTIPLICATION X} differs",
     ):
         assert part in words, part
 
@@ -365,7 +365,12 @@ def test_a_large_report_stays_small():
     sites = layered(layers=12) + [agreeing(f"layers.{i % 12}.more.{i // 12}") for i in range(160)]
     wrong = [one._replace(error=0.1) for one in sites]
     runs = [
-        Run(f"variant-{v}", f"case-{c}", tuple(wrong if v % 3 == 0 else sites), replayed=tuple(sites))
+        Run(
+            f"variant-{v}",
+            f"case-{c}",
+            tuple((wrong if v % 3 == 0 else sites)[: 9 if c else None]),
+            replayed=tuple(sites),
+        )
         for v in range(30)
         for c in range(10)
     ]

@@ -46,7 +46,7 @@ def test_our_rounding_is_no_worse_than_torchs(name, dtype):
     assert [run.case for run in runs] == [case for case in cases if case not in LEFT_OUT.get(dtype, {})]
     assert not failing(runs)
     assert {run.dtype for run in runs} == {dtype}
-    assert all(len(run.errors) > 40 for run in runs)
+    assert all(len(run.errors) > 35 for run in runs)
     assert sum(error.ours > 0 for run in runs for error in run.errors) > 30  # something was rounded
 
 
@@ -60,12 +60,12 @@ def test_what_is_left_out_says_nothing():
     [(dtype, [(case, reason)])] = [(dtype, list(cases.items())) for dtype, cases in LEFT_OUT.items()]
     assert "both sides' errors reach 0.7" in reason
     with session(dtype):
-        config = VARIANTS["post-no-embedding-norm"]
+        config = VARIANTS["post"]
         pair = Deployed.build(config, dtype)
         errors = measure(pair.trace(make_case(case, sizes_of(config)), pair.program()), dtype)
     worst = max(errors, key=lambda error: error.theirs)
-    assert worst.theirs > 0.1
-    assert worst.ours > 0.1
+    assert worst.theirs > 0.7
+    assert worst.ours > 0.7
 
 
 def test_no_side_rounds_its_parameters():
@@ -117,7 +117,7 @@ def test_parameters_that_do_not_fit_fail_closed(monkeypatch):
 
 @pytest.mark.slow
 def test_only_the_first_failure_of_a_dtype_is_explained():
-    runs = precision_runs(subset("post-unrolled"), ("ragged", "holes"), ["float32"], bug=BUGS["norm-low-precision"])
+    runs = precision_runs(subset("post"), ("ragged", "holes"), ["float32"], bug=BUGS["norm-low-precision"])
     assert [isinstance(run, ExplainedRun) for run in runs] == [True, False]
     assert [run.first_to_differ for run in runs] == [runs[0].first_to_differ] * 2
 
@@ -126,8 +126,7 @@ def test_only_the_first_failure_of_a_dtype_is_explained():
 def test_what_our_program_does_without_any_mistake_is_not_called_one(monkeypatch):
     """A cast in our own code is in every program that the mistakes are planted in: none of them explains it."""
     monkeypatch.setattr(jax_encoder.norm, "at_least_float32", lambda dtype: jnp.dtype(jnp.bfloat16))
-    precision_tier._with_each_bug.cache_clear()
-    [run] = precision_runs(subset("post"), ["ragged"], ["float32"])
+    [run] = precision_runs(subset("relu"), ["ragged"], ["float32"])
     precision_tier._with_each_bug.cache_clear()
     assert run.errors[run.first_to_differ].site == "embedding.norm"
     assert not isinstance(run, ExplainedRun)
@@ -160,7 +159,7 @@ def test_float32_for_float64_is_told_as_another_function():
 @pytest.mark.parametrize("variant", ["post", "modernbert", "pre-rms"])
 def test_every_loss_of_digits_is_caught_located_and_named(variant):
     seen = []
-    found = list(trials(variant, progress=seen.append))
+    found = list(trials(variant=variant, progress=seen.append))
     assert seen == [trial.bug for trial in found] == list(BUGS)
     for trial in found:
         assert trial.verdict is BUGS[trial.bug].tier
@@ -168,6 +167,7 @@ def test_every_loss_of_digits_is_caught_located_and_named(variant):
         assert trial.named is (True if trial.verdict is Verdict.FAIL_PRECISION else None), trial
 
 
+@pytest.mark.slow
 def test_a_trial_that_misses_says_so():
     """Digits that bfloat16 does not have cannot be lost there: nothing differs, so nothing is caught or located."""
     harmless = dataclasses.replace(BUGS["logits-bf16"], asked="bfloat16", digits=24, where="head.logits")

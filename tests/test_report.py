@@ -6,12 +6,13 @@ from parity_helpers import agreeing, run_of
 
 from parity.check import check
 from parity.compare import SEMANTIC
+from parity.precision import ExplainedRun
 from parity.report import headline, render
-from parity.verdict import Report, Run
+from parity.verdict import Explanation, PrecisionRun, Report, Run, Setting, SiteError
 
 
-def report_of(*runs: Run) -> Report:
-    return Report("a against b", SEMANTIC, {"jax": "0.10", "torch": "2.13"}, runs)
+def report_of(*runs: Run, **rest) -> Report:
+    return Report("a against b", SEMANTIC, {"jax": "0.10", "torch": "2.13"}, runs, **rest)
 
 
 KEY = agreeing("layers.3.attention.key", error=0.31)._replace(
@@ -136,3 +137,80 @@ def test_the_report_of_a_real_mistake():
 
 def test_the_report_of_a_real_pass():
     assert headline(check(toy.ToySubject())).startswith("parity PASS: 2 variants x 10 cases, 140 comparisons; worst")
+
+
+FINE = SiteError("layers.0.attention.query", 2.2e-7, 1.1e-7, 8.8e-7)
+WORSE = SiteError("layers.0.attention.key", 3.3e-7, 1.1e-7, 8.8e-7)
+TF32 = SiteError("layers.0.attention.key", 5.9e-4, 1.2e-7, 9.6e-7)
+LOOKS = Explanation("matmul-tf32", "matrix products in TF32", "JAX", 1.6e-7)
+SETTINGS = (
+    Setting("version", "0.10.2", "2.13.0"),
+    Setting("float32 products, measured", "11 of 24 digits", "24 of 24 digits", "JAX multiplies in TF32: set this"),
+)
+
+
+def precise(*errors: SiteError, variant: str = "one", case: str = "ragged", dtype: str = "float32") -> PrecisionRun:
+    return PrecisionRun(variant, case, dtype, errors)
+
+
+def test_a_loss_of_digits_reads_as_precision():
+    failed = ExplainedRun("post", "packed", "float32", (FINE, TF32, TF32._replace(site="output")), (LOOKS,))
+    runs = (precise(FINE, WORSE), failed, precise(FINE, dtype="bfloat16"))
+    text = render(report_of(run_of(agreeing()), precision=runs, preflight=SETTINGS))
+    assert text.splitlines() == [
+        "parity FAIL precision at layers.0.attention.key in float32, first of 2 sites to lose digits: "
+        "JAX's error 5.9e-04, torch's 1.2e-07, allowed 9.6e-07",
+        "  float64 agrees, so the function is the same: this is precision or configuration",
+        "  looks like: matrix products in TF32 (matmul-tf32, on JAX's side; residual after correcting for it: 2e-07)",
+        "  in variant post, case packed; differing runs: 1 of 3",
+        "",
+        "variant  cases  sites  worst error  at             verdict",
+        "one      1      1      1.0e-15      site (ragged)  PASS",
+        "",
+        "dtype     runs  values  JAX's error / torch's  at                                      verdict",
+        "float32   2     5       4916.7, allowed 8      layers.0.attention.key (post, packed)   FAIL precision",
+        "bfloat16  1     1       2.0, allowed 8         layers.0.attention.query (one, ragged)  PASS",
+        "",
+        "precision                   JAX              torch",
+        "version                     0.10.2           2.13.0",
+        "float32 products, measured  11 of 24 digits  24 of 24 digits",
+        "warning: JAX multiplies in TF32: set this",
+        "",
+        "a against b; allowed 1e-10 relative to each tensor's largest value; jax 0.10, torch 2.13",
+    ]
+
+
+def test_precision_that_agrees_is_a_table_below_the_pass():
+    lines = render(report_of(run_of(agreeing()), precision=(precise(FINE, WORSE), precise(FINE)))).splitlines()
+    assert lines[0].startswith("parity PASS: 1 variant x 1 case, 1 comparison; ")
+    assert "float32  2     3       3.0, allowed 8         layers.0.attention.key (one, ragged)  PASS" in lines
+
+
+def test_another_function_outweighs_a_loss_of_digits():
+    text = render(report_of(run_of(KEY), precision=(precise(TF32),), preflight=SETTINGS))
+    assert text.startswith("parity FAIL semantic at layers.3.attention.key, ")
+    assert "float32  1     1       4916.7, allowed 8      layers.0.attention.key (one, ragged)  FAIL precision" in text
+    assert "looks like" not in text
+
+
+def test_a_failure_that_nothing_explains():
+    lines = render(report_of(run_of(agreeing()), precision=(precise(TF32),))).splitlines()
+    assert "in float32, the only site to lose digits: JAX's error" in lines[0]
+    assert lines[2] == "  in variant one, case ragged; differing runs: 1 of 1"
+
+
+def test_no_proof_in_float64_is_not_called_agreement():
+    lines = render(report_of(run_of(agreeing(), inadequate=("too short",)), precision=(precise(TF32),))).splitlines()
+    assert lines[1] == (
+        "  nothing differs in float64 (which is no proof: too short (one, ragged)), so the function is the same: "
+        "this is precision or configuration"
+    )
+
+
+def test_values_that_cannot_be_measured():
+    why = "value cannot be measured: missing, misplaced, misshapen, masked elsewhere, not finite or in float64"
+    ours, theirs = SiteError("a", math.inf, 1e-7, 1e-6), SiteError("a", 1e-7, math.nan, math.nan)
+    for error, side in ((ours, "JAX"), (theirs, "torch")):
+        report = report_of(run_of(agreeing()), precision=(precise(error),))
+        assert headline(report).endswith(f"a in float32, the only site to lose digits: {side}'s {why}")
+        assert "inf, allowed 8" in render(report)

@@ -102,11 +102,15 @@ class Trainer:
 
     def step(self, micro_batches: Sequence[MicroBatch]) -> Measured:
         """One update by the gradient of the mean loss over all targets of all micro-batches."""
-        self.optimizer.zero_grad()
+        self.forget()
         loss = self.accumulate(micro_batches)
         norm = clip([one.grad for one in self.model.parameters() if one.grad is not None], self.options.clip_norm)
         rate = self.update()
         return Measured(loss, norm, rate)
+
+    def forget(self) -> None:
+        """Drops the gradients of the step before."""
+        self.optimizer.zero_grad()
 
     def accumulate(self, micro_batches: Sequence[MicroBatch]) -> Float[Tensor, ""]:
         """Adds up the gradients of all micro-batches; returns the mean loss."""

@@ -53,8 +53,7 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
     Args:
         config: of the run.
         encoder: what it trains.
-        dtype: of everything, parameters and metrics included, to repeat a run in another precision; None is float32,
-            and what the config says for the network.
+        dtype: of everything, to repeat a run in another precision; None is float32, and the config's for the network.
 
     Raises:
         ValueError: the encoder has a parameter that the optimizer does not know.

@@ -19,7 +19,9 @@ from torch_ref import masks
 
 _MASKED = r"layers\.\d+\.attention\.(masked_scores|weights)"
 _FIRST = r"layers\.0\.attention\.masked_scores"
-_DROPPED = r"layers\.\d+\.(attention\.(query|key|value|context)|attention_residual|attention_norm|mlp_residual|mlp\.(pre_activation|up))"
+_DROPPED = (
+    r"layers\.\d+\.(attention\.(query|key|value|context)|(attention|mlp)_(residual|norm)|mlp\.(pre_activation|up))"
+)
 
 
 def _ours(fill: Any, softmax: Any) -> Plant:

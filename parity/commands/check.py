@@ -5,7 +5,7 @@ import dataclasses
 import tyro
 
 from parity.cases import CASE_NAMES, make_case
-from parity.check import check, choose
+from parity.check import check, choose, chosen_variants
 from parity.commands import common
 from parity.subject import Subject
 from parity.verdict import Report
@@ -14,7 +14,7 @@ BINDING = "parity.encoder.subject"  # subject() -> Subject
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Check:
+class Check(common.Output):
     """Compares both sides at every site, with random parameters, on every variant and case. Prints a report whose first
     line is the verdict; ends with status 0 if it is PASS, 1 if it is FAIL or VACUOUS."""
 
@@ -22,32 +22,41 @@ class Check:
     """Check this variant only; may be given several times."""
     case: common.Names = ()
     """Check this case only; may be given several times."""
-    json: common.File = None
-    """Also write the report to this file, as JSON."""
+    dtype: common.Names = ()
+    """Also measure the rounding in this dtype, float32 or bfloat16, against torch's own; may be given several times."""
     list: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print the names of all variants and cases, and stop."""
 
     def run(self, subject: Subject | None = None) -> int:
         """Returns the exit status; `subject` is what to check, None takes our encoders."""
-        common.writable("--json", self.json)
+        self.check_files()
         subject = subject or common.load(BINDING).subject()
         if self.list:
             print(_listing(subject))
             return 0
-        return common.conclude(self._check(subject), self.json)
+        return self.conclude(self._check(subject))
 
     def _check(self, subject: Subject) -> Report:
-        variants, cases = self.config or None, self.case or None
-        total = len(choose("variant", variants, subject.variants())) * len(choose("case", cases, CASE_NAMES))
-        with common.progress(total) as advance:
-            return check(
-                subject, variants=variants, cases=cases, progress=lambda variant, case: advance(f"{variant}, {case}")
-            )
+        variants = chosen_variants(subject, self.config or None)
+        cases, dtypes = choose("case", self.case or None, CASE_NAMES), tuple(dict.fromkeys(self.dtype))
+        with common.progress(len(variants) * len(cases) * (1 + len(dtypes))) as advance:
+
+            def progress(variant: str, case: str) -> None:
+                advance(f"{variant}, {case}")
+
+            report = check(subject, variants=variants, cases=cases, progress=progress)
+            if not dtypes:
+                return report
+            measured = subject.precision(variants, cases, dtypes, progress)
+            return dataclasses.replace(report, precision=measured, preflight=subject.preflight(dtypes))
 
 
 def _listing(subject: Subject) -> str:
     variants = subject.variants()
-    lines = [f"{len(variants)} variants of {subject.name}:", *(f"  {name}" for name in variants)]
+    default = [name for name, variant in variants.items() if variant.by_default]
+    lines = [f"{len(default)} variants of {subject.name}:", *(f"  {name}" for name in default)]
+    if len(default) < len(variants):
+        lines += ["checked only by name:", *(f"  {name}" for name in variants if name not in default)]
     lines.append(f"{len(CASE_NAMES)} cases, each made to expose something:")
     if variants:
         sizes = next(iter(variants.values())).sizes

@@ -1,5 +1,6 @@
 """What several commands need: their exit status, files to write to, and bindings that are imported late."""
 
+import dataclasses
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from parity.errors import UsageError
+from parity.html import write_html
 from parity.record import write
 from parity.report import render
 from parity.verdict import Report, Verdict
@@ -42,12 +44,32 @@ def writable(option: str, path: Path | None) -> None:
         raise UsageError(f"{option} {path}: must name a file in a folder that exists")
 
 
-def conclude(report: Report, path: Path | None) -> int:
-    """Prints the report, writes it if a file is named, and returns the exit status."""
-    print(render(report), end="")
-    if path is not None:
-        write(report, path)
-    return 0 if report.verdict is Verdict.PASS else 1
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where a report goes beside the screen; the options that all commands with a report share."""
+
+    json: File = None
+    """Also write the report to this file, as JSON."""
+    html: File = None
+    """Also write the report to this file, as a page that needs nothing else."""
+
+    def check_files(self) -> None:
+        """Refuses files that cannot be written, before anything is computed for them.
+
+        Raises:
+            UsageError: a folder, or in a folder that is not there.
+        """
+        writable("--json", self.json)
+        writable("--html", self.html)
+
+    def conclude(self, report: Report) -> int:
+        """Prints the report, writes the files that are named, and returns the exit status."""
+        print(render(report), end="")
+        if self.json is not None:
+            write(report, self.json)
+        if self.html is not None:
+            write_html(report, self.html)
+        return 0 if report.verdict is Verdict.PASS else 1
 
 
 @contextmanager

@@ -65,17 +65,15 @@ class Fuzz:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Replay:
+class Replay(common.Output):
     """Repeats what `fuzz` found and reports on it. Output and exit status as `check`."""
 
     file: tyro.conf.Positional[Path]
     """What `fuzz` wrote."""
-    json: common.File = None
-    """Also write the report to this file, as JSON."""
 
     def run(self) -> int:
         """Returns the exit status."""
-        common.writable("--json", self.json)
+        self.check_files()
         binding, subject = common.load(BINDING), common.load(SUBJECT).subject()
         try:
             problem, plant, _ = binding.from_json(self.file.read_text(encoding="utf-8"))
@@ -89,4 +87,4 @@ class Replay:
         else:
             run = Run(self.file.stem, "fuzz", found.comparisons, (), found.replayed, found.culprits)
             report = Report(subject.name, SEMANTIC, environment, (run,))
-        return common.conclude(report, self.json)
+        return self.conclude(report)

@@ -4,14 +4,14 @@ import dataclasses
 
 from parity.check import choose
 from parity.commands import common
-from parity.optimizer import CASES, VARIANTS
+from parity.settings import CASES, VARIANTS
 from parity.verdict import Report
 
 BINDING = "parity.encoder.optimizer"  # check_optimizers(variants=, cases=, progress=) -> Report
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Optimizer:
+class Optimizer(common.Output):
     """Compares optax with torch.optim, stage by stage of every step, from a random state. Output and exit status as
     `check`."""
 
@@ -19,13 +19,11 @@ class Optimizer:
     """Check this optimizer and schedule only; may be given several times."""
     case: common.Names = ()
     """Check this magnitude of gradients only; may be given several times."""
-    json: common.File = None
-    """Also write the report to this file, as JSON."""
 
     def run(self) -> int:
         """Returns the exit status."""
-        common.writable("--json", self.json)
-        return common.conclude(self._check(), self.json)
+        self.check_files()
+        return self.conclude(self._check())
 
     def _check(self) -> Report:
         variants = choose("variant", self.config or None, VARIANTS)

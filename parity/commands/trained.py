@@ -15,19 +15,17 @@ BINDING = "parity.encoder.trained"  # check_run(folder) -> Report
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Trained:
+class Trained(common.Output):
     """Compares both sides at every site with the parameters that a training run has come to, on text that it has not
     seen. Output and exit status as `check`."""
 
     folder: tyro.conf.Positional[Path]
     """Folder of the run."""
-    json: common.File = None
-    """Also write the report to this file, as JSON."""
 
     def run(self) -> int:
         """Returns the exit status."""
-        common.writable("--json", self.json)
-        return common.conclude(_check_run(self.folder), self.json)
+        self.check_files()
+        return self.conclude(_check_run(self.folder))
 
 
 def _check_run(folder: Path) -> Report:

@@ -127,22 +127,22 @@ def scales_among(graph: jax_graph.Graph, table: Table, gradients: Arrays) -> dic
             for reader in graph.readers[ours]:
                 if _same_layer(name, reader):
                     entering.setdefault(reader, []).append(name)
-    for names in entering.values():
-        largest = max((_largest(gradients[name]) for name in names if name in gradients), default=0.0)
-        found |= {name: max(found.get(name, 0.0), largest) for name in names}
+    for together in entering.values():
+        largest = max((_largest(gradients[name]) for name in together if name in gradients), default=0.0)
+        found |= {name: max(found.get(name, 0.0), largest) for name in together}
     return found
 
 
 def reads(graph: jax_graph.Graph, table: Table, losses: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """What each derivative is computed from: the derivatives by the values that read the value or parameter."""
     readers: dict[str, list[str]] = {name: [] for name in graph.names}
-    for name, sources in graph.reads.items():
+    for reader, sources in graph.reads.items():
         for source in sources:
-            readers[source].append(name)
+            readers[source].append(reader)
     readers |= {name: [root, *readers[root]] for name, root in graph.aliases.items()}
     for ours, names in _torch_names(table).items():
         for name in names:
-            readers[name] = [reader for reader in graph.readers[ours] if _same_layer(name, reader)]
+            readers[name] = [one for one in graph.readers[ours] if _same_layer(name, one)]
     return {
         name_of(loss, name): tuple(name_of(loss, one) for one in found)
         for loss in losses

@@ -16,9 +16,10 @@ from jax_encoder.config import EncoderConfig
 from parity.bugs.catalogue import find
 from parity.cases import Case, from_segments
 from parity.check import Compared, compare_trace
+from parity.encoder.deployed import Deployed, session
 from parity.encoder.pair import Pair
-from parity.encoder.precision import precision_run
 from parity.errors import MismatchError, UsageError
+from parity.precision import measure
 from parity.verdict import PrecisionRun
 
 VERSION = 1
@@ -160,12 +161,20 @@ def run(problem: Problem, plant: str | None = None) -> Compared | PrecisionRun:
         MismatchError: the two sides cannot be brought together.
     """
     if problem.dtype != "float64":
-        return precision_run(problem.config, problem.case(), problem.dtype)
+        return _rounding(problem)
     pair = Pair.build(problem.config, seed=problem.seed)
     bug = None if plant is None else find(plant)
     if bug is not None and bug.applies(problem.config):
         pair = pair.with_bug(bug, "torch")
     return compare_trace(pair(problem.case()))
+
+
+def _rounding(problem: Problem) -> PrecisionRun:
+    """The errors of one problem in its dtype."""
+    with session(problem.dtype):
+        pair = Deployed.build(problem.config, problem.dtype)
+        errors = measure(pair.trace(problem.case(), pair.program()), problem.dtype)
+    return PrecisionRun("fuzz", "fuzz", problem.dtype, errors)
 
 
 def reason_of(problem: Problem, plant: str | None = None) -> str:

@@ -113,8 +113,11 @@ class Inputs:
     def batch(self) -> Batch:
         """The case as training has it: without token types."""
         case, targets = self.case, self.targets
+        segments_BT, positions_BT = case.segments_BT, case.positions_BT
+        assert segments_BT is not None, "training has rows by segments"
+        assert positions_BT is not None, "rows by segments have positions"
         assert targets is not None, "only a case with targets can be trained on"
-        return Batch(case.tokens_BT, case.segments_BT, case.positions_BT, *targets)
+        return Batch(case.tokens_BT, segments_BT, positions_BT, *targets)
 
     def _keeps(self) -> torch_ref.EncoderKeeps | None:
         if self.key is None:

@@ -24,12 +24,9 @@ from parity.encoder.torch_optimizer import Recipe, TorchSide
 from parity.encoder.trees import named, nested
 from parity.encoder.weights import draws, rows
 from parity.optimizer import (
-    CASES,
     START,
-    VARIANTS,
     Arrays,
     Candidate,
-    Settings,
     Side,
     State,
     Step,
@@ -39,6 +36,7 @@ from parity.optimizer import (
 )
 from parity.randomise import randomise
 from parity.selftest import Outcome
+from parity.settings import CASES, VARIANTS, Settings
 from parity.verdict import Report, Run
 from parity.weights import match
 from torch_ref import training
@@ -84,9 +82,10 @@ class JaxSide:
     def apply(self, params: Arrays, update: Arrays) -> Arrays:
         return named(self._apply(nested(params), nested(update)))
 
-    def _values(self, tree: Step) -> Step:
+    def _values(self, tree: Any) -> Step:
         """Arrays of numpy, with the names of parameters."""
-        return Step(*(None if v is None else named(v) if isinstance(v, dict) else np.asarray(v) for v in tree))
+        values: Any = (None if v is None else named(v) if isinstance(v, dict) else np.asarray(v) for v in tree)
+        return Step(*values)
 
     def _clipped(self, gradient: Any) -> tuple[Any, Any]:
         clipped, _ = optimizers.clip(self._options).update(gradient, optax.EmptyState())
@@ -120,19 +119,21 @@ class JaxSide:
         momentum = self._settings.optimizer == "sgd"
         moments = {"trace": state.first} if momentum else {"mu": state.first, "nu": state.second}
         with jax.numpy_dtype_promotion("standard"):
-            before = optax.tree.set(optimizer.init(state.params), count=state.count, **moments)
+            before = optax.tree.set(optimizer.init(state.params), count=state.done, **moments)
             update, _ = optimizer.update(gradient, before, state.params)
         params, after = optimizers.apply_gradients(optimizer, gradient, before, state.params)
         # AdamW counts twice, for its moments and for the learning rate.
         count = None if momentum else optax.tree.get_all_with_path(after, "count")[0][1]
         first = optax.tree.get(after, "trace" if momentum else "mu")
         second = {} if momentum else optax.tree.get(after, "nu")
-        return Step(count, jnp.nan, jnp.nan, {}, first, second, update, params)
+        nothing: Any = jnp.nan
+        return Step(count, nothing, nothing, {}, first, second, update, params)
 
 
 def _tree(state: State) -> State:
     """The state as our side nests it."""
-    return State(jnp.asarray(state.count, jnp.int32), *map(nested, state[1:]))
+    done: Any = jnp.asarray(state.done, jnp.int32)
+    return State(done, nested(state.params), nested(state.first), nested(state.second))
 
 
 def check_optimizers(
@@ -154,7 +155,7 @@ def check_optimizers(
             for case in cases:
                 progress(variant, case)
                 runs.append(bench.run(variant, case))
-        environment = EncoderSubject().environment() | {"optax": optax.__version__}
+        environment = {**EncoderSubject().environment(), "optax": optax.__version__}
     return Report("optax against torch.optim", SEMANTIC, environment, tuple(runs))
 
 

@@ -22,12 +22,12 @@ from parity.encoder.diagnose import Evidence, copy_of, explain
 from parity.encoder.inputs import Inputs, array, tensor
 from parity.encoder.sides import (
     LOSSES,
+    RUN_AS_TRAINED,
     JaxInputs,
     JaxSide,
     TorchSide,
     planted,
     run_jax,
-    run_jax_as_trained,
     run_jax_compiled,
     run_torch,
     run_torch_as_trained,
@@ -64,6 +64,10 @@ class JaxProgram:
         config = dataclasses.replace(self.config, scan_layers=False)
         return nnx.graphdef(nnx.eval_shape(lambda: JaxSide(config, pooler=self.pooler)))
 
+    @functools.cached_property
+    def _language_model(self) -> Any:
+        return nnx.graphdef(nnx.eval_shape(lambda: JaxSide(self.config, pooler=False)).lm)
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of every parameter."""
@@ -91,9 +95,8 @@ class JaxProgram:
 
     def as_trained(self, params: jax_graph.Params, inputs: Inputs) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Loss and gradients of the program that training runs."""
-        state = self.state(params)["lm"]
-        model = nnx.graphdef(nnx.eval_shape(lambda: JaxSide(self.config, pooler=self.pooler)).lm)
-        loss, grads = run_jax_as_trained(model, nnx.to_pure_dict(state), inputs.batch(), inputs.key)
+        lm = nnx.to_pure_dict(self.state(params)["lm"])
+        loss, grads = RUN_AS_TRAINED[not self.pooler](self._language_model, lm, inputs.batch(), inputs.key)
         named = jax.tree_util.tree_leaves_with_path(grads)
         return loss, {"lm." + jax.tree_util.keystr(path, simple=True, separator="."): grad for path, grad in named}
 

@@ -96,16 +96,21 @@ class PrecisionTrial(NamedTuple):
 
 
 def trials(
-    variant: str = "post", case: str = "ragged", progress: Callable[[str], object] = lambda bug: None
+    names: frozenset[str] | None = None,
+    *,
+    variant: str = "post",
+    case: str = "ragged",
+    progress: Callable[[str], object] = lambda bug: None,
 ) -> Iterator[PrecisionTrial]:
     """Plants every loss of digits that the catalogue has, one after the other.
 
     Args:
+        names: of the losses; None takes all.
         variant, case: names of what it is planted in.
         progress: called with the bug's name before each.
     """
     config = variants()[variant]
-    for bug in PRECISION_BUGS:
+    for bug in (bug for bug in PRECISION_BUGS if names is None or bug.name in names):
         progress(bug.name)
         report = report_on(bug, config, case)
         site, named = _first_site(report), None
@@ -149,6 +154,7 @@ def _runs(
             yield PrecisionRun(name, case, dtype, (SiteError("parameters", math.inf, math.nan, math.nan),))
             return
         yield PrecisionRun(name, case, dtype, errors)
+    jax.clear_caches()  # what was compiled for one encoder, some 50 MB, is of no use to the next
 
 
 def _explained(run: PrecisionRun, config: EncoderConfig, bug: PrecisionBug | None) -> PrecisionRun:

@@ -1,17 +1,63 @@
 """Makes every mistake of the catalogue on purpose, and asks the check about it."""
 
 import functools
+import math
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 
+from parity.bugs.bug import Bug
 from parity.bugs.catalogue import MODEL_BUGS
 from parity.bugs.model import ModelBug
+from parity.bugs.optimizer import OPTIMIZER_BUGS
+from parity.bugs.precision import PRECISION_BUGS
+from parity.bugs.training import TRAINING_BUGS
 from parity.cases import make_case
 from parity.check import Compared, compare_trace
+from parity.encoder import fuzz, optimizer, precision, training
 from parity.encoder.pair import Pair
+from parity.encoder.subject import EncoderSubject
 from parity.encoder.variants import sizes_of, variants
 from parity.errors import MismatchError
-from parity.selftest import Outcome
+from parity.search import search
+from parity.selftest import Clean, Outcome
+
+CATALOGUE: tuple[Bug, ...] = (*MODEL_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *PRECISION_BUGS)
+# A mistake may be made at several tiers: an untied decoder shows in a gradient and in a training run.
+NAMES = tuple(dict.fromkeys(bug.name for bug in CATALOGUE))
+
+
+def outcomes(
+    names: frozenset[str] | None = None, progress: Callable[[str], object] = lambda bug: None
+) -> Iterator[Outcome]:
+    """Makes every mistake of the catalogue on purpose.
+
+    Args:
+        names: of the mistakes; None takes all.
+        progress: called with a mistake's name when it was made on the first side.
+    """
+    last = ""
+    with EncoderSubject().session():
+        for one in chain(model_outcomes(names), optimizer.outcomes(names), training.outcomes(names)):
+            if one.bug != last:
+                progress(one.bug)
+            last = one.bug
+            yield one
+    for trial in precision.trials(names):
+        progress(trial.bug)
+        named = trial.named is not False
+        yield Outcome(trial.bug, "JAX", "precision", trial.caught, trial.located, trial.located, named, trial.site)
+
+
+def clean(examples: int, seed: int) -> tuple[Clean, ...]:
+    """Runs random encoders without a mistake, in every dtype."""
+    found = []
+    for dtype, count in (("float64", examples), ("float32", examples), ("bfloat16", examples)):
+        if count:
+            with EncoderSubject().session():
+                result = search(fuzz.problems((dtype,)), fuzz.reason_of, seed=seed, examples=count, seconds=math.inf)
+            found.append(Clean(f"random encoders in {dtype}", result.tried, result.reason))
+    return tuple(found)
 
 
 def model_outcomes(names: frozenset[str] | None = None) -> Iterator[Outcome]:

@@ -119,18 +119,27 @@ def run_jax(side: JaxSide, inputs: JaxInputs) -> SideTaps:
     )
 
 
-# LLVM's passes take most of a check and change no value; the program that training runs, below, is compiled as there.
-@functools.partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
+# LLVM's passes take most of a check and change no value.
+_QUICKLY = {"xla_backend_optimization_level": 0}
+
+
+@functools.partial(jax.jit, static_argnums=0, compiler_options=_QUICKLY)
 def run_jax_compiled(graphdef: Any, state: Any, inputs: JaxInputs) -> SideTaps:
     """`run_jax` as one program, in the form that the config asks for."""
     return run_jax(nnx.merge(graphdef, state), inputs)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def run_jax_as_trained(model: Any, params: Any, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, Any]:
+def _as_trained(model: Any, params: Any, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, Any]:
     """The mean loss and its gradients as training computes them: rows by segments, targets only, every tap dropped."""
     (_, sums), grads = jax.value_and_grad(objective.loss_sums, argnums=1, has_aux=True)(model, params, batch, key)
     return sums.loss / sums.targets, jax.tree.map(lambda grad: grad / sums.targets, grads)
+
+
+# By whether the parameters are those of a training run: then the program is compiled as there, too.
+RUN_AS_TRAINED = {
+    True: jax.jit(_as_trained, static_argnums=0),
+    False: jax.jit(_as_trained, static_argnums=0, compiler_options=_QUICKLY),
+}
 
 
 def run_torch(side: TorchSide, inputs: Inputs) -> SideTaps:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import torch
@@ -11,7 +11,10 @@ import torch
 from jax_encoder.config import EncoderConfig
 from parity.cases import Sizes
 from parity.encoder.pair import Pair
+from parity.encoder.precision import precision_runs
+from parity.encoder.preflight import preflight
 from parity.encoder.variants import presets, sizes_of, variants
+from parity.verdict import PrecisionRun, Setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ class EncoderSubject:
 
     name = "jax_encoder against torch_ref"
 
-    def variants(self) -> Mapping[str, EncoderVariant]:
+    def variants(self) -> dict[str, EncoderVariant]:
         matrix = {name: EncoderVariant(config) for name, config in variants().items()}
         return matrix | {name: EncoderVariant(config, by_default=False) for name, config in presets().items()}
 
@@ -46,6 +49,19 @@ class EncoderSubject:
             "device": jax.devices()[0].device_kind,
             "dtype": "float64",
         }
+
+    def preflight(self, dtypes: Sequence[str]) -> tuple[Setting, ...]:
+        return preflight(tuple(dtypes))
+
+    def precision(
+        self,
+        variants: Sequence[str],
+        cases: Sequence[str],
+        dtypes: Sequence[str],
+        progress: Callable[[str, str], object],
+    ) -> tuple[PrecisionRun, ...]:
+        known = self.variants()
+        return precision_runs({name: known[name].config for name in variants}, cases, dtypes, progress)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:

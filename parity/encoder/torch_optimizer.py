@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parity.optimizer import Arrays, Settings, State, Step
+from parity.optimizer import Arrays, State, Step
+from parity.settings import Settings
 from torch_ref import training
 
 Groups = list[dict[str, Any]]
@@ -16,7 +17,7 @@ Params = list[nn.Parameter]
 Make = Callable[[Groups, Settings], torch.optim.Optimizer]
 
 
-def adam(kind: type[torch.optim.Optimizer]) -> Make:
+def adam(kind: Callable[..., torch.optim.Optimizer]) -> Make:
     """Adam of some kind, with the settings' numbers."""
     return lambda groups, settings: kind(groups, betas=(settings.b1, settings.b2), eps=settings.eps)
 
@@ -60,8 +61,7 @@ class Recipe:
 
 
 class TorchSide:
-    """A `parity.optimizer.Side`. Arrays stay as we lay them out: what comes between gradient and parameter goes entry by
-    entry, or over all of them.
+    """A `parity.optimizer.Side`. Arrays stay as we lay them out: an optimizer goes entry by entry, or over all of them.
 
     Args:
         recipe: how a step is done.
@@ -127,7 +127,7 @@ class TorchSide:
         for name, param in params.items():
             optimizer.state[param] = {key: moment[name] for key, moment in zip(self._keys, moments, strict=True)}
             if self._settings.optimizer != "sgd":
-                optimizer.state[param]["step"] = torch.tensor(float(self._recipe.restored(state.count)))
+                optimizer.state[param]["step"] = torch.tensor(float(self._recipe.restored(state.done)))
                 optimizer.state[param]["max_exp_avg_sq"] = moments[1][name].clone()  # read by amsgrad only
 
 
