@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
+# Two workers on two cores: more threads each would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Most of a test is compiling. What LLVM's passes gain is speed, and no test measures that.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 import hypothesis
 import jax
 from jaxtyping import install_import_hook
-
-# Two workers on two cores: more threads each would only wait for one another.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 jax.config.update("jax_enable_x64", True)  # parity runs in float64, so that rounding cannot hide a mistake
 jax.config.update("jax_default_matmul_precision", "highest")
@@ -19,10 +21,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
 
-# Configs are left out: what they refuse, they refuse themselves, in words of their own.
+# Configs are left out: what they refuse, they refuse themselves, in words of their own. So is what runs a program
+# equation by equation: its few lines are called a hundred thousand times, and have no shapes.
 ROOT = Path(__file__).parent.parent
+LEFT_OUT = ("config", "jax_graph", "torch_graph", "sites", "relations", "support")
 CHECKED = [path for package in ("jax_encoder", "torch_ref", "parity") for path in (ROOT / package).rglob("[!_]*.py")]
 install_import_hook(
-    [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in CHECKED if path.stem != "config"],
+    [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in CHECKED if path.stem not in LEFT_OUT],
     "beartype.beartype",
 )

@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from jax_encoder.config import EncoderConfig
+from parity.cases import CASE_NAMES
 from parity.check import check
 from parity.compare import SEMANTIC
 from parity.encoder import variants as encoder_variants
 from parity.encoder.pair import Pair
 from parity.encoder.subject import subject
 from parity.errors import MismatchError
+from parity.locate import is_derivative
 from parity.report import headline
-from parity.verdict import Verdict, worst
+from parity.verdict import Verdict
 
 VARIANTS = encoder_variants.variants()
 FAST = ("post", "modernbert")  # between them: most parts, a peeled first layer, windows, scanned and rotary
@@ -28,8 +30,13 @@ OPTIONS = [field.name for field in dataclasses.fields(EncoderConfig)]
 def test_both_frameworks_compute_the_same_function(name):
     report = check(subject(), variants=[name])
     assert report.verdict is Verdict.PASS, headline(report)
-    _, comparison = worst(report.runs)
-    assert comparison.error * 100 < SEMANTIC, f"{comparison.error} at {comparison.site} leaves too little room"
+    for run in report.runs:
+        for comparison in (*run.comparisons, *run.replayed):
+            # Backward, a norm multiplies the rounding of a nearly constant token once more.
+            room = 20 if is_derivative(comparison.site) else 100
+            assert comparison.error * room < SEMANTIC, f"{comparison.error} at {comparison.site} leaves too little room"
+    replayed = {run.case for run in report.runs if run.replayed}
+    assert replayed == {CASE_NAMES[0]}
 
 
 @pytest.mark.parametrize("option", ["norm_order", "norm_kind", "activation", "mlp_kind", "position_kind"])

@@ -122,16 +122,6 @@ def test_only_the_first_failure_of_a_dtype_is_explained():
     assert [run.first_to_differ for run in runs] == [runs[0].first_to_differ] * 2
 
 
-@pytest.mark.slow
-def test_what_our_program_does_without_any_mistake_is_not_called_one(monkeypatch):
-    """A cast in our own code is in every program that the mistakes are planted in: none of them explains it."""
-    monkeypatch.setattr(jax_encoder.norm, "at_least_float32", lambda dtype: jnp.dtype(jnp.bfloat16))
-    [run] = precision_runs(subset("relu"), ["ragged"], ["float32"])
-    precision_tier._with_each_bug.cache_clear()
-    assert run.errors[run.first_to_differ].site == "embedding.norm"
-    assert not isinstance(run, ExplainedRun)
-
-
 def report_of(name: str, variant: str = "post") -> Report:
     return report_on(BUGS[name], VARIANTS[variant], "ragged")
 
@@ -147,6 +137,24 @@ def test_tf32_products_are_told_as_precision():
     assert lines[2].startswith(
         "  looks like: matrix products in TF32: operands keep 11 of float32's 24 digits (matmul-tf32"
     )
+
+
+@pytest.mark.slow
+def test_products_that_cut_digits_off_have_the_same_name():
+    report = report_on(dataclasses.replace(BUGS["matmul-tf32"], cuts=True), VARIANTS["post"], "ragged")
+    [run] = report.precision
+    assert [one.bug for one in run.explanations] == ["matmul-tf32"]
+    assert run.explanations[0].residual < 1e-6
+
+
+@pytest.mark.slow
+def test_what_our_program_does_without_any_mistake_is_not_called_one(monkeypatch):
+    """A cast in our own code is in every program that the mistakes are planted in: none of them explains it."""
+    monkeypatch.setattr(jax_encoder.norm, "at_least_float32", lambda dtype: jnp.dtype(jnp.bfloat16))
+    [run] = precision_runs(subset("relu"), ["ragged"], ["float32"])
+    precision_tier._with_each_bug.cache_clear()
+    assert run.errors[run.first_to_differ].site == "embedding.norm"
+    assert not isinstance(run, ExplainedRun)
 
 
 def test_float32_for_float64_is_told_as_another_function():

@@ -182,6 +182,10 @@ def test_the_mistake_that_gives_our_values_explains_them():
     first, second = explain(trace, "x", bugs)
     assert (first.bug, first.mistake, first.side, first.residual) == ("exactly", "exactly it is", "JAX", 0)
     assert second.bug == "nearly"
+    assert explain(trace, "x", [nearly, bug("exactly", ours.copy()), bug("nearly", ours.copy())])[0].residual == 0
+    forms = [bug("two forms", ours.copy()), nearly, bug("two forms", ours + np.float32(3e-4) * noisy(1, 5))]
+    assert [one.bug for one in explain(trace, "x", forms)] == ["two forms", "nearly"]
+    assert explain(trace, "x", [*bugs, BugTrace("", "", (Site("x", ours),))]) == ()
     assert 0 < second.residual < 1e-3
 
 

@@ -92,6 +92,16 @@ def test_float64_products_keep_their_digits():
         assert mantissa_bits(multiply_in_torch, "float64") == 53
 
 
+def test_cutting_off_is_not_rounding():
+    exact, up = np.full((1, 1), 1 + 2**-8 + 2**-9, np.float32), np.float32(1 + 2**-7)
+    one = np.ones((1, 1), np.float32)
+    assert rounded(jnp.matmul, exact, one).item() == up
+    cut = jax.jit(with_rounded_products(jnp.matmul, 8, cuts=True))
+    assert np.asarray(cut(exact, one)).item() == 1
+    assert np.asarray(cut(-exact, one)).item() == -1
+    assert np.asarray(cut(exact.astype(np.float64), one.astype(np.float64))).item() == exact.item()
+
+
 @pytest.mark.parametrize("digits", [8, 11])
 def test_what_is_planted_is_what_is_measured(digits):
     multiply = jax.jit(with_rounded_products(jnp.matmul, digits))

@@ -19,12 +19,14 @@ class PrecisionBug(Bug):
     Attributes:
         part: which.
         digits: of the mantissa that it keeps, the leading one included: 24 is float32, 11 TF32, 8 bfloat16.
+        cuts: whether further digits are cut off, as some tensor cores do; else the nearest number is taken.
         asked: the dtype that the program is asked for.
         tier: the verdict that it must be given.
     """
 
     part: Part
     digits: int
+    cuts: bool = False
     asked: str = "float32"
     tier: Verdict = Verdict.FAIL_PRECISION
 

@@ -1,5 +1,6 @@
 """Runs our encoders in the dtypes that they are deployed in, and tells what a loss of digits looks like."""
 
+import dataclasses
 import functools
 import math
 import re
@@ -175,6 +176,7 @@ def _with_each_bug(config: EncoderConfig, dtype: str, case: str) -> tuple[BugTra
     """What ours computes at full precision: as it is, and with each known loss of digits."""
     pair, made = Deployed.build(config, dtype), make_case(case, sizes_of(config))
     planted = [bug for bug in PRECISION_BUGS if bug.tier is Verdict.FAIL_PRECISION]
+    planted += [dataclasses.replace(bug, cuts=True) for bug in planted if bug.part == "products"]
     with jax.default_matmul_precision("highest"):
         with_bugs = [BugTrace(bug.name, bug.mistake, pair.ours(made, pair.program(bug))) for bug in planted]
         return (BugTrace("", "", pair.ours(made, pair.program())), *with_bugs)

@@ -30,6 +30,7 @@ _INLINED = {"jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr", "c
 _MULTIPLIED = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
 
 Function = Callable[..., PyTree]
+Narrow = Callable[[jax.Array], jax.Array]
 
 
 def planted(function: Function, bug: PrecisionBug | None) -> Function:
@@ -42,18 +43,27 @@ def planted(function: Function, bug: PrecisionBug | None) -> Function:
         assert bug is not None
         with _patched(_lent(bug)):
             if bug.part == "products":
-                return with_rounded_products(function, bug.digits)(*arguments)
+                return with_rounded_products(function, bug.digits, cuts=bug.cuts)(*arguments)
             return function(*arguments)
 
     return function if bug is None else run
 
 
-def with_rounded_products(function: Function, digits: int) -> Function:
-    """The same function, every float32 operand of its matrix products rounded to so many digits, in loops too."""
+def with_rounded_products(function: Function, digits: int, *, cuts: bool = False) -> Function:
+    """The same function, every float32 operand of its matrix products rounded to so many digits, in loops too.
+
+    Args:
+        function: of arrays, in trees.
+        digits: of the mantissa, the leading one included.
+        cuts: whether further digits are cut off; else the nearest number is taken.
+    """
+
+    def narrow(x: jax.Array) -> jax.Array:
+        return _cut(x, digits) if cuts else _round(x, digits)
 
     def run(*arguments: PyTree) -> PyTree:
         program, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-        results = _evaluate(program, jax.tree.leaves(arguments), digits)
+        results = _evaluate(program, jax.tree.leaves(arguments), narrow)
         return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
     return run
@@ -111,8 +121,8 @@ def _patched(lent: Sequence[tuple[Any, str, Callable]]) -> Iterator[None]:
         yield
 
 
-def _evaluate(program: ClosedJaxpr, arguments: Sequence[Any], digits: int) -> list[Any]:
-    """Runs a traced program, products rounded."""
+def _evaluate(program: ClosedJaxpr, arguments: Sequence[Any], narrow: Narrow) -> list[Any]:
+    """Runs a traced program, the operands of its products narrowed."""
     values: dict[Any, Any] = {}
 
     def read(atom: Any) -> Any:
@@ -123,25 +133,25 @@ def _evaluate(program: ClosedJaxpr, arguments: Sequence[Any], digits: int) -> li
     for equation in program.jaxpr.eqns:
         inputs, name = [read(atom) for atom in equation.invars], equation.primitive.name
         if name in _INLINED:
-            results = _evaluate(equation.params[_INLINED[name]], inputs, digits)
+            results = _evaluate(equation.params[_INLINED[name]], inputs, narrow)
         else:
             if name == "dot_general":
-                inputs = [_round(operand, digits) for operand in inputs]
-            options = {key: _rewritten(value, digits) for key, value in equation.params.items()}
+                inputs = [narrow(operand) for operand in inputs]
+            options = {key: _rewritten(value, narrow) for key, value in equation.params.items()}
             found = equation.primitive.bind(*inputs, **equation.primitive.get_bind_params(options))
             results = found if equation.primitive.multiple_results else [found]
         values.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in program.jaxpr.outvars]
 
 
-def _rewritten(option: Any, digits: int) -> Any:
-    """The program inside a loop or a branch, products rounded; any other option as it is."""
+def _rewritten(option: Any, narrow: Narrow) -> Any:
+    """The program inside a loop or a branch, operands narrowed; any other option as it is."""
     if isinstance(option, tuple) and any(isinstance(one, ClosedJaxpr) for one in option):
-        return tuple(_rewritten(one, digits) for one in option)
+        return tuple(_rewritten(one, narrow) for one in option)
     if not isinstance(option, ClosedJaxpr):
         return option
     shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in option.jaxpr.invars]
-    return jax.make_jaxpr(lambda *arguments: _evaluate(option, arguments, digits))(*shapes)
+    return jax.make_jaxpr(lambda *arguments: _evaluate(option, arguments, narrow))(*shapes)
 
 
 def _round(x: jax.Array, digits: int) -> jax.Array:
@@ -149,6 +159,14 @@ def _round(x: jax.Array, digits: int) -> jax.Array:
     if x.dtype != jnp.float32:
         return x
     return jax.lax.reduce_precision(x, exponent_bits=_EXPONENT_BITS, mantissa_bits=digits - 1)
+
+
+def _cut(x: jax.Array, digits: int) -> jax.Array:
+    """Cuts the digits of float32 off after so many; other dtypes stay."""
+    if x.dtype != jnp.float32:
+        return x
+    kept = jax.lax.bitcast_convert_type(x, jnp.int32) & np.int32(-(1 << (24 - digits)))
+    return jax.lax.bitcast_convert_type(kept, jnp.float32)
 
 
 def _round_torch(x: torch.Tensor, digits: int) -> torch.Tensor:
