@@ -1,6 +1,7 @@
 """Random problems: what is drawn is valid, what is planted is found and made small, and the file repeats it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,6 +70,16 @@ def test_a_planted_mistake_is_the_reason():
 def test_sides_that_do_not_fit_are_the_reason(monkeypatch):
     monkeypatch.setattr("torch_ref.attention.Attention._split_heads", lambda self, x: x.unflatten(-1, (5, 5)))
     assert reason_of(PLAIN).startswith("the reference cannot be run: RuntimeError")
+
+
+def test_a_loss_of_digits_is_found_and_repeated(tmp_path, monkeypatch, capsys):
+    coarse = replace(PLAIN, config=replace(PLAIN.config, num_layers=1, windows=(None,)), dtype="float32")
+    assert reason_of(coarse) == ""
+    monkeypatch.setattr("jax_encoder.norm.at_least_float32", lambda dtype: np.dtype("bfloat16"))
+    assert reason_of(coarse) == "float32 loses digits at embedding.norm"
+    (tmp_path / "found.json").write_text(to_json(coarse, None, ""))
+    assert cli.main(["replay", str(tmp_path / "found.json")]) == 1
+    assert capsys.readouterr().out.startswith("parity FAIL precision at embedding.norm in float32")
 
 
 @pytest.mark.slow

@@ -149,7 +149,7 @@ def test_a_failure_is_told_in_the_order_in_which_a_person_asks():
 def test_a_pass_shows_first_how_close_it_was():
     report = check(toy.ToySubject(), cases=["ragged", "holes"])
     tree = Tree(to_html(report))
-    assert [one["id"] for one in tree.of("section")] == ["spread", "run-0", "matrix", "preflight", "provenance"]
+    assert [one["id"] for one in tree.of("section")] == ["spread", "run-0", "matrix", "settings", "provenance"]
     assert headline(report) in tree.words
     assert "the run with the largest error" in tree.words
 

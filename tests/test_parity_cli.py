@@ -114,6 +114,32 @@ def test_json_is_the_whole_report(run, tmp_path, monkeypatch):
     assert json.loads(Path("report.json").read_text())["headline"] == out.splitlines()[0]
 
 
+def test_html_is_a_page(run, tmp_path):
+    status, out, _ = run("check", "--case", "ragged", "--html", str(tmp_path / "report.html"))
+    assert status == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert out.splitlines()[0].removeprefix("parity PASS") in page
+
+
+def test_dtypes_are_measured_beside_float64(run):
+    status, out, _ = run("check", "--case", "ragged", "--config", "one", "--dtype", "float32", "--dtype", "bfloat16")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines() if ", allowed 16" in line] == ["float32", "bfloat16"]
+    assert "dtypes     float32,bfloat16  float32,bfloat16" in out
+
+
+def test_list_tells_what_is_checked_by_name_only(run):
+    subject = toy.ToySubject({"small": toy.ToyVariant(), "large": toy.ToyVariant(by_default=False)})
+    _, out, _ = run("check", "--list", subject=subject)
+    assert out.splitlines()[:4] == [
+        "1 variants of a head against itself:",
+        "  small",
+        "checked only by name:",
+        "  large",
+    ]
+
+
 def test_progress_shows_on_a_terminal(run, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")

@@ -32,7 +32,8 @@ class Selftest:
         """Returns the exit status."""
         if self.clean < 0:
             raise UsageError(f"--clean must be at least 0, got {self.clean}")
-        page = None if self.write is None else _read(self.write)
+        if self.write is not None:
+            written_into(_read(self.write), "")  # before all the work, rather than after it
         binding = common.load(BINDING)
         unknown = [name for name in self.bug if name not in binding.NAMES]
         if unknown:
@@ -45,16 +46,13 @@ class Selftest:
             if not (one.caught and one.first and one.located and one.named):
                 print(f"{one.bug} in {one.side}: {one.said}")
         print(table)
-        if self.write is not None and page is not None:
-            self.write.write_text(written_into(page, table), encoding="utf-8")
+        if self.write is not None:
+            self.write.write_text(written_into(_read(self.write), table), encoding="utf-8")
         return 0 if passed(outcomes, clean) else 1
 
 
 def _read(path: Path) -> str:
-    """The page, which must have the marks."""
     try:
-        page = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    written_into(page, "")
-    return page

@@ -95,13 +95,19 @@ class Backward:
         return self.ours(zeros | on_values, on_params)
 
     def scales(self, theirs: Arrays) -> dict[str, float]:
-        """How large what flows into each gradient is: one that is truly zero has no scale of its own."""
-        found = {}
+        """How large what flows into each derivative is: one that is truly zero has no scale of its own.
+
+        Such are the gradient of a key's bias, and the cotangent of the only channel that a norm after a ReLU reads.
+        """
+        readers = _readers(self.graph)
+        found = {name: [one for one in readers[name] if one in theirs] for name in self.values}
         for ours, names in _torch_names(self.table).items():
             for name in names:
-                readers = [one for one in self.graph.readers[ours] if one in theirs and _same_layer(name, one)]
-                found[name_of(self.loss, name)] = max((_largest(theirs[one]) for one in readers), default=0.0)
-        return found
+                found[name] = [one for one in self.graph.readers[ours] if one in theirs and _same_layer(name, one)]
+        return {
+            name_of(self.loss, name): max((_largest(theirs[one]) for one in flowing if one not in LOSSES), default=0.0)
+            for name, flowing in found.items()
+        }
 
     def _gradients(self, grads: Arrays) -> list[Site]:
         reached = _reached(self.graph, self.loss)
@@ -135,10 +141,7 @@ def scales_among(graph: jax_graph.Graph, table: Table, gradients: Arrays) -> dic
 
 def reads(graph: jax_graph.Graph, table: Table, losses: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """What each derivative is computed from: the derivatives by the values that read the value or parameter."""
-    readers: dict[str, list[str]] = {name: [] for name in graph.names}
-    for reader, sources in graph.reads.items():
-        for source in sources:
-            readers[source].append(reader)
+    readers = _readers(graph)
     readers |= {name: [root, *readers[root]] for name, root in graph.aliases.items()}
     for ours, names in _torch_names(table).items():
         for name in names:
@@ -148,6 +151,15 @@ def reads(graph: jax_graph.Graph, table: Table, losses: Sequence[str]) -> dict[s
         for loss in losses
         for name, found in readers.items()
     }
+
+
+def _readers(graph: jax_graph.Graph) -> dict[str, list[str]]:
+    """Who reads each value."""
+    readers: dict[str, list[str]] = {name: [] for name in graph.names}
+    for reader, sources in graph.reads.items():
+        for source in sources:
+            readers[source].append(reader)
+    return readers
 
 
 def _reached(graph: jax_graph.Graph, loss: str) -> frozenset[str]:
