@@ -124,19 +124,15 @@ class Backward:
         return [Site(name_of(self.loss, name), grads[name]) for name in (*reversed(kept), *others)]
 
 
-def scales_among(graph: jax_graph.Graph, table: Table, gradients: Arrays) -> dict[str, float]:
-    """The same without cotangents: the largest gradient of all parameters that enter where this one does."""
-    found: dict[str, float] = {}
-    entering: dict[str, list[str]] = {}
-    for ours, names in _torch_names(table).items():
-        for name in names:
-            for reader in graph.readers[ours]:
-                if _same_layer(name, reader):
-                    entering.setdefault(reader, []).append(name)
-    for together in entering.values():
-        largest = max((_largest(gradients[name]) for name in together if name in gradients), default=0.0)
-        found |= {name: max(found.get(name, 0.0), largest) for name in together}
-    return found
+def scales_among(gradients: Arrays) -> dict[str, float]:
+    """The same without cotangents: the largest gradient of all parameters of a layer, or of all outside of layers."""
+    layers: dict[str, list[str]] = {}
+    for name in gradients:
+        layer = re.search(r"layers\.\d+\.", name)
+        layers.setdefault(layer[0] if layer else "", []).append(name)
+    return {
+        name: max(_largest(gradients[one]) for one in together) for together in layers.values() for name in together
+    }
 
 
 def reads(graph: jax_graph.Graph, table: Table, losses: Sequence[str]) -> dict[str, tuple[str, ...]]:

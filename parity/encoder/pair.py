@@ -257,10 +257,7 @@ class _Tracing:
                     if one in expected
                 ),
             ),
-            scales={
-                name("trained", one): scale
-                for one, scale in backward.scales_among(self.graph, self.pair.table, expected).items()
-            },
+            scales={name("trained", one): scale for one, scale in backward.scales_among(expected).items()},
         )
 
 
