@@ -3,16 +3,20 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from jax_encoder.errors import InputError
 
 if TYPE_CHECKING:
     from jax_encoder.attention import Attention
+    from jax_encoder.classifier import Classifier
     from jax_encoder.encoder import Encoder
     from jax_encoder.heads import MaskedLM, MLMHead, Pooler, mean_pool
 
 __all__ = [
     "Attention",
+    "Classifier",
+    "ClassifierConfig",
     "Encoder",
     "EncoderConfig",
     "InputError",
@@ -24,6 +28,7 @@ __all__ = [
 
 _MODULES = {
     "Attention": "attention",
+    "Classifier": "classifier",
     "Encoder": "encoder",
     "MLMHead": "heads",
     "MaskedLM": "heads",

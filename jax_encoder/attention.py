@@ -1,7 +1,8 @@
 """Bidirectional multi-head attention.
 
-Axes: B batch, T query position, S key position, D embed_dim, N num_heads, H head_dim.
-Reference: Vaswani et al. (2017), section 3.2, https://arxiv.org/abs/1706.03762
+Axes: B batch, T query position, S key position, D embed_dim, N num_heads, G num_key_value_heads, H head_dim.
+References: Vaswani et al. (2017), section 3.2, https://arxiv.org/abs/1706.03762; Ainslie et al. (2023), section 2.2
+(shared keys and values), https://arxiv.org/abs/2305.13245
 """
 
 from typing import NamedTuple
@@ -17,25 +18,41 @@ from jax_encoder.precision import at_least_float32
 
 
 class AttentionTaps(NamedTuple):
-    """Every intermediate value, in the order it is computed; None without rotary positions."""
+    """Every intermediate value, in the order it is computed; None without rotary positions or relative bias."""
 
     query: Float[Array, "B T N H"]
-    key: Float[Array, "B S N H"]
-    value: Float[Array, "B S N H"]
+    key: Float[Array, "B S G H"]
+    value: Float[Array, "B S G H"]
     rotated_query: Float[Array, "B T N H"] | None
-    rotated_key: Float[Array, "B S N H"] | None
+    rotated_key: Float[Array, "B S G H"] | None
     scores: Float[Array, "B N T S"]
+    biased_scores: Float[Array, "B N T S"] | None
     masked_scores: Float[Array, "B N T S"]
     weights: Float[Array, "B N T S"]
     context: Float[Array, "B T N H"]
     output: Float[Array, "B T D"]
 
 
+class Positions(NamedTuple):
+    """How positions enter attention beyond the embeddings; None where they do not.
+
+    Attributes:
+        angles: rotary angles, by which queries and keys are turned.
+        bias: added to the scores.
+    """
+
+    angles: Float[Array, "B 1 T h"] | None
+    bias: Float[Array, "N T S"] | None
+
+
+NO_POSITIONS = Positions(None, None)
+
+
 class Attention(nnx.Module):
     """Lets every query position gather from the key positions that its mask allows."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, dtype: DTypeLike, param_dtype: DTypeLike):
-        D, N, H = config.embed_dim, config.num_heads, config.head_dim
+        D, N, G, H = config.embed_dim, config.num_heads, config.num_key_value_heads, config.head_dim
         init = nnx.initializers.truncated_normal(stddev=config.init_std, lower=-2.0, upper=2.0)
 
         def project(spec: str, kernel_shape: tuple[int, ...], bias_shape: tuple[int, ...]) -> nnx.Einsum:
@@ -45,10 +62,10 @@ class Attention(nnx.Module):
 
         # Head-major from here on: with the heads behind the positions, XLA's CPU products take seven times as long.
         self.query = project("BTD,DNH->BNTH", (D, N, H), (N, H))
-        self.key = project("BSD,DNH->BNSH", (D, N, H), (N, H))
-        self.value = project("BSD,DNH->BNSH", (D, N, H), (N, H))
+        self.key = project("BSD,DGH->BGSH", (D, G, H), (G, H))
+        self.value = project("BSD,DGH->BGSH", (D, G, H), (G, H))
         self.out = project("BNTH,NHD->BTD", (N, H, D), (D,))
-        self.scale, self.dropout_rate = H**-0.5, config.attention_dropout
+        self.scale, self.sharing, self.dropout_rate = H**-0.5, N // G, config.attention_dropout
 
     def __call__(
         self,
@@ -56,7 +73,7 @@ class Attention(nnx.Module):
         key_BSD: Float[Array, "B S D"],
         value_BSD: Float[Array, "B S D"],
         mask_BTS: Bool[Array, "B T S"],
-        angles_B1Th: Float[Array, "B 1 T h"] | None = None,
+        positions: Positions = NO_POSITIONS,
         keep_BNTS: Bool[Array, "B N T S"] | None = None,
     ) -> tuple[Float[Array, "B T D"], AttentionTaps]:
         """Attends within one batch; self-attention is the use with three times the same input.
@@ -65,7 +82,7 @@ class Attention(nnx.Module):
             query_BTD, key_BSD, value_BSD: what the three projections read.
             mask_BTS: True where query t may see key s. A query that may see nothing gets weights and context 0, not
                 NaN; a key that no query may see reaches nothing, NaN included.
-            angles_B1Th: rotary angles of the positions, which queries and keys then share; None does not rotate.
+            positions: with angles, queries and keys share them.
             keep_BNTS: dropout mask of the weights; None keeps all.
 
         Returns:
@@ -73,26 +90,28 @@ class Attention(nnx.Module):
         """
         seen_BS, seeing_BT = masks.seen(mask_BTS), masks.seeing(mask_BTS)
         query_BNTH = self.query(masks.zero_where_not(seeing_BT, query_BTD))
-        key_BNSH = self.key(masks.zero_where_not(seen_BS, key_BSD))
-        value_BNSH = self.value(masks.zero_where_not(seen_BS, value_BSD))
-        rotated_query_BNTH = None if angles_B1Th is None else rope.rotate(query_BNTH, angles_B1Th)
-        rotated_key_BNSH = None if angles_B1Th is None else rope.rotate(key_BNSH, angles_B1Th)
+        key_BGSH = self.key(masks.zero_where_not(seen_BS, key_BSD))
+        value_BGSH = self.value(masks.zero_where_not(seen_BS, value_BSD))
+        rotated_query_BNTH, rotated_key_BGSH = (
+            None if positions.angles is None else rope.rotate(x, positions.angles) for x in (query_BNTH, key_BGSH)
+        )
         scores_BNTS = self._scores(
             query_BNTH if rotated_query_BNTH is None else rotated_query_BNTH,
-            key_BNSH if rotated_key_BNSH is None else rotated_key_BNSH,
+            key_BGSH if rotated_key_BGSH is None else rotated_key_BGSH,
         )
-        masked_BNTS = masks.fill(scores_BNTS, mask_BTS)
-        weights_BNTS = masks.softmax(masked_BNTS, mask_BTS).astype(value_BNSH.dtype)
+        bias_NTS = positions.bias
+        biased_BNTS = None if bias_NTS is None else scores_BNTS + bias_NTS[None].astype(scores_BNTS.dtype)
+        masked_BNTS = masks.fill(scores_BNTS if biased_BNTS is None else biased_BNTS, mask_BTS)
+        weights_BNTS = masks.softmax(masked_BNTS, mask_BTS).astype(value_BGSH.dtype)
         dropped_BNTS = dropout.apply(weights_BNTS, keep_BNTS, self.dropout_rate)
-        context_BNTH = jnp.einsum("BNTS,BNSH->BNTH", dropped_BNTS, value_BNSH)
+        context_BNTH = jnp.einsum("BNTS,BNSH->BNTH", dropped_BNTS, self._shared(value_BGSH))
         output_BTD = self.out(context_BNTH)
         return output_BTD, AttentionTaps(
-            query=_heads_last(query_BNTH),
-            key=_heads_last(key_BNSH),
-            value=_heads_last(value_BNSH),
+            *(_heads_last(query_BNTH), _heads_last(key_BGSH), _heads_last(value_BGSH)),
             rotated_query=None if rotated_query_BNTH is None else _heads_last(rotated_query_BNTH),
-            rotated_key=None if rotated_key_BNSH is None else _heads_last(rotated_key_BNSH),
+            rotated_key=None if rotated_key_BGSH is None else _heads_last(rotated_key_BGSH),
             scores=scores_BNTS,
+            biased_scores=biased_BNTS,
             masked_scores=masked_BNTS,
             weights=weights_BNTS,
             context=_heads_last(context_BNTH),
@@ -100,12 +119,16 @@ class Attention(nnx.Module):
         )
 
     def _scores(
-        self, query_BNTH: Float[Array, "B N T H"], key_BNSH: Float[Array, "B N S H"]
+        self, query_BNTH: Float[Array, "B N T H"], key_BGSH: Float[Array, "B G S H"]
     ) -> Float[Array, "B N T S"]:
         """Scaled products in at least float32: a bfloat16 softmax is too coarse."""
-        wide = at_least_float32(query_BNTH.dtype)
+        wide, key_BNSH = at_least_float32(query_BNTH.dtype), self._shared(key_BGSH)
         return self.scale * jnp.einsum("BNTH,BNSH->BNTS", query_BNTH, key_BNSH, preferred_element_type=wide)
 
+    def _shared(self, x_BGSH: Float[Array, "B G S H"]) -> Float[Array, "B N S H"]:
+        """Gives every query head its keys or values: neighbours share."""
+        return x_BGSH if self.sharing == 1 else jnp.repeat(x_BGSH, self.sharing, axis=1)
 
-def _heads_last(x_BNTH: Float[Array, "B N T H"]) -> Float[Array, "B T N H"]:
+
+def _heads_last(x_BNTH: Float[Array, "B heads T H"]) -> Float[Array, "B T heads H"]:
     return x_BNTH.swapaxes(1, 2)

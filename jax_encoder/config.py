@@ -4,6 +4,8 @@ import dataclasses
 import json
 from typing import Any, Literal, get_args
 
+from jax_encoder import presets
+
 NormOrder = Literal["post", "pre"]
 NormKind = Literal["layer", "rms"]
 Activation = Literal["gelu_exact", "gelu_tanh", "relu", "silu"]
@@ -17,8 +19,11 @@ _CHOICES = {
     "mlp_kind": get_args(MlpKind),
     "position_kind": get_args(PositionKind),
 }
-_SIZES = ("vocab_size", "max_len", "embed_dim", "num_layers", "num_heads", "head_dim", "mlp_dim")
-_COUNTS = ("num_token_types", "position_offset")
+_SIZES = (
+    *("vocab_size", "max_len", "embed_dim", "num_layers"),
+    *("num_heads", "num_key_value_heads", "head_dim", "mlp_dim"),
+)
+_COUNTS = ("num_token_types", "position_offset", "relative_buckets", "relative_max_distance")
 _RATES = ("embedding_dropout", "attention_dropout", "residual_dropout")
 
 
@@ -30,13 +35,22 @@ class EncoderConfig:
         vocab_size: V, rows of the word embedding.
         max_len: longest sequence; for learned positions, the largest position + 1.
         embed_dim: D, width of the residual stream.
+        table_dim: E, width of the embedding tables and their norm, which a projection then brings to D (Lan et al.
+            2020, section 3.1); the masked-language-model head goes back to E. None: D, and nothing projects.
         num_layers: L.
+        layer_groups: per layer, which set of parameters it uses: 0, 1, ..., L - 1 where each has its own, all 0 where
+            all share one (Lan et al. 2020, section 3.1).
         num_heads: N, attention heads per layer.
+        num_key_value_heads: G, heads of keys and values; N / G neighbouring query heads share one (Ainslie et al.
+            2023).
         head_dim: H, width of one head; N * H need not equal D.
         mlp_dim: F, width between the two projections of the MLP.
         num_token_types: rows of the token-type embedding; 0 leaves it out.
         position_kind: "learned" table, "sinusoidal" (Vaswani et al. 2017, section 3.5), or "rotary" (Su et al. 2021).
         position_offset: the learned table's row for position 0; RoBERTa's is 2. Adds as many rows to the table.
+        relative_buckets: rows of a table that gives every head a bias to the scores by the distance of key and query in
+            columns (Raffel et al. 2020, section 2.1; MPNet); all layers read the one table. 0 leaves it out.
+        relative_max_distance: from this distance on all keys share the last bucket; 0 without such a table.
         rope_thetas: rotary base, one per layer; empty unless positions are rotary.
         windows: per layer, how many keys to each side a query sees; None sees all.
         norm_order: "post" normalises after adding to the residual stream (BERT), "pre" before each block.
@@ -48,9 +62,14 @@ class EncoderConfig:
             just normalised the embeddings).
         final_norm: whether the last layer's output is normalised.
         mlp_kind: "dense", or "gated": activation(gate) * up (Shazeer 2020).
-        activation: of the MLP and of the masked-language-model head.
+        activation: of the MLP.
         attention_bias: whether the query, key, value and output projections have biases.
-        mlp_bias: whether the MLP's projections and the masked-language-model head's transform have biases.
+        mlp_bias: whether the MLP's projections have biases.
+        mlm_activation: of the masked-language-model head's transform (projection, activation, norm); None leaves the
+            transform out, so that the decoder reads the encoder's output.
+        mlm_transform_bias: whether that transform's projection has a bias.
+        mlm_decoder_bias: whether the head's decoder adds a bias per word.
+        mlm_tied: whether the decoder is the word embedding (Press & Wolf 2017), or has a kernel of its own.
         embedding_dropout: rate on the embeddings, after their norm.
         attention_dropout: rate on the attention weights.
         residual_dropout: rate on what attention and MLP add to the residual stream.
@@ -61,13 +80,18 @@ class EncoderConfig:
     vocab_size: int
     max_len: int
     embed_dim: int
+    table_dim: int | None
     num_layers: int
+    layer_groups: tuple[int, ...]
     num_heads: int
+    num_key_value_heads: int
     head_dim: int
     mlp_dim: int
     num_token_types: int
     position_kind: PositionKind
     position_offset: int
+    relative_buckets: int
+    relative_max_distance: int
     rope_thetas: tuple[float, ...]
     windows: tuple[int | None, ...]
     norm_order: NormOrder
@@ -81,6 +105,10 @@ class EncoderConfig:
     activation: Activation
     attention_bias: bool
     mlp_bias: bool
+    mlm_activation: Activation | None
+    mlm_transform_bias: bool
+    mlm_decoder_bias: bool
+    mlm_tied: bool
     embedding_dropout: float
     attention_dropout: float
     residual_dropout: float
@@ -91,8 +119,13 @@ class EncoderConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in (*_SIZES, *_COUNTS):
-            value, least = getattr(self, name), 1 if name in _SIZES else 0
+        if self.mlm_activation is not None and self.mlm_activation not in get_args(Activation):
+            raise ValueError(
+                f"mlm_activation must be one of {', '.join(get_args(Activation))}, or None for no transform, "
+                f"got {self.mlm_activation!r}"
+            )
+        for name in (*_SIZES, *_COUNTS, *(() if self.table_dim is None else ("table_dim",))):
+            value, least = getattr(self, name), 0 if name in _COUNTS else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
         for name in _RATES:
@@ -102,6 +135,7 @@ class EncoderConfig:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
         self._check_layers()
+        self._check_groups()
         self._check_combinations()
 
     def _check_layers(self) -> None:
@@ -121,21 +155,62 @@ class EncoderConfig:
             if not theta > 0:
                 raise ValueError(f"rope_thetas must be above 0, got {theta!r}")
 
+    def _check_groups(self) -> None:
+        """Groups are numbered as they first come, and layers that share parameters share their form too."""
+        groups = self.layer_groups
+        if len(groups) != self.num_layers or list(dict.fromkeys(groups)) != list(range(len(set(groups)))):
+            raise ValueError(
+                f"layer_groups needs {self.num_layers} entries, one per layer, numbered from 0 as they first come, "
+                f"got {groups}"
+            )
+        forms: dict[int, tuple[object, object]] = {}
+        for layer, group in enumerate(groups):
+            form = (self.windows[layer], self.rope_thetas[layer] if self.rope_thetas else None)
+            if forms.setdefault(group, form) != form:
+                raise ValueError(
+                    f"layers that share their parameters must have the same window and rope_theta, but layer {layer} "
+                    f"of group {group} differs from an earlier one"
+                )
+        if not self.first_attention_norm and len(set(groups)) != self.num_layers:
+            raise ValueError("first_attention_norm=False gives layer 0 parameters of its own: layers cannot share them")
+
     def _check_combinations(self) -> None:
         """Refuses what each field allows but the whole cannot mean."""
         if self.position_kind == "rotary" and self.head_dim % 2:
             raise ValueError(f"rotary positions turn pairs of channels: head_dim must be even, got {self.head_dim}")
-        if self.position_kind == "sinusoidal" and self.embed_dim % 2:
+        if self.position_kind == "sinusoidal" and self.table_width % 2:
+            name = "embed_dim" if self.table_dim is None else "table_dim"
             raise ValueError(
-                f"sinusoidal positions fill pairs of channels: embed_dim must be even, got {self.embed_dim}"
+                f"sinusoidal positions fill pairs of channels: {name} must be even, got {self.table_width}"
             )
         if self.position_kind != "learned" and self.position_offset:
             raise ValueError(
                 f"position_offset is a row of the learned table and must be 0 for {self.position_kind} positions, "
                 f"got {self.position_offset}"
             )
+        if self.num_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_key_value_heads must divide num_heads, {self.num_heads}, got {self.num_key_value_heads}"
+            )
+        if self.relative_buckets % 4 or self.relative_max_distance < self.relative_buckets:
+            raise ValueError(
+                "relative_buckets must be a multiple of 4 (half for each direction, half of these for single "
+                f"distances) and relative_max_distance at least as large, got {self.relative_buckets} and "
+                f"{self.relative_max_distance}"
+            )
+        if not self.relative_buckets and self.relative_max_distance:
+            raise ValueError(f"relative_max_distance must be 0 without buckets, got {self.relative_max_distance}")
+        if self.mlm_activation is None and self.mlm_transform_bias:
+            raise ValueError("mlm_transform_bias=True needs a transform: set mlm_activation")
+        if self.mlm_activation is None and self.table_dim is not None:
+            raise ValueError("table_dim needs the masked-language-model head's transform, which brings D back to E")
         if self.norm_order == "post" and not self.first_attention_norm:
             raise ValueError("first_attention_norm=False leaves out a norm that only norm_order='pre' has, got 'post'")
+
+    @property
+    def table_width(self) -> int:
+        """E, the width of the embedding tables."""
+        return self.embed_dim if self.table_dim is None else self.table_dim
 
     def to_json(self) -> str:
         """The config as a JSON object, one field a line."""
@@ -164,123 +239,34 @@ class EncoderConfig:
     @classmethod
     def tiny(cls) -> "EncoderConfig":
         """For tests. No two sizes are equal, so that a swapped axis cannot go unnoticed."""
-        return cls(
-            **_BERT,
-            vocab_size=61,
-            max_len=37,
-            embed_dim=20,
-            num_layers=2,
-            num_heads=3,
-            head_dim=8,
-            mlp_dim=28,
-            num_token_types=4,
-            windows=(None,) * 2,
-        )
+        return cls(**presets.TINY)
 
     @classmethod
     def mini(cls) -> "EncoderConfig":
         """The default training run: ModernBERT's form, small enough for two processor cores."""
-        return cls(
-            **_MODERNBERT,
-            vocab_size=8192,
-            max_len=128,
-            embed_dim=128,
-            num_layers=4,
-            num_heads=2,
-            head_dim=64,
-            mlp_dim=192,
-            windows=(None, 32, 32, None),
-            rope_thetas=(160_000.0, 10_000.0, 10_000.0, 160_000.0),
-        )
+        return cls(**presets.MINI)
 
     @classmethod
     def bert_base(cls) -> "EncoderConfig":
         """Devlin et al. (2019), section 3, https://arxiv.org/abs/1810.04805."""
-        return cls(**_bert_sizes(layers=12, dim=768, heads=12))
+        return cls(**presets.BERT_BASE)
 
     @classmethod
     def bert_large(cls) -> "EncoderConfig":
         """Devlin et al. (2019), section 3, https://arxiv.org/abs/1810.04805."""
-        return cls(**_bert_sizes(layers=24, dim=1024, heads=16))
+        return cls(**presets.BERT_LARGE)
 
     @classmethod
     def minilm_l6(cls) -> "EncoderConfig":
         """all-MiniLM-L6: Wang et al. (2020), https://arxiv.org/abs/2002.10957, with every second layer."""
-        return cls(**_bert_sizes(layers=6, dim=384, heads=12))
+        return cls(**presets.MINILM_L6)
 
     @classmethod
     def roberta_base(cls) -> "EncoderConfig":
         """Liu et al. (2019), https://arxiv.org/abs/1907.11692; sizes as published in its checkpoint."""
-        sizes = _bert_sizes(layers=12, dim=768, heads=12)
-        return cls(**sizes | {"vocab_size": 50_265, "num_token_types": 1, "position_offset": 2, "norm_eps": 1e-5})
+        return cls(**presets.ROBERTA_BASE)
 
     @classmethod
     def modernbert_base(cls) -> "EncoderConfig":
         """Warner et al. (2024), appendix A, https://arxiv.org/abs/2412.13663."""
-        return cls(
-            **_MODERNBERT,
-            vocab_size=50_368,
-            max_len=8192,
-            embed_dim=768,
-            num_layers=22,
-            num_heads=12,
-            head_dim=64,
-            mlp_dim=1152,
-            windows=tuple(64 if layer % 3 else None for layer in range(22)),
-            rope_thetas=tuple(10_000.0 if layer % 3 else 160_000.0 for layer in range(22)),
-        )
-
-
-_BERT: dict[str, Any] = {
-    "position_kind": "learned",
-    "position_offset": 0,
-    "rope_thetas": (),
-    "norm_order": "post",
-    "norm_kind": "layer",
-    "norm_eps": 1e-12,
-    "norm_bias": True,
-    "embedding_norm": True,
-    "first_attention_norm": True,
-    "final_norm": False,
-    "mlp_kind": "dense",
-    "activation": "gelu_exact",
-    "attention_bias": True,
-    "mlp_bias": True,
-    "embedding_dropout": 0.1,
-    "attention_dropout": 0.1,
-    "residual_dropout": 0.1,
-    "init_std": 0.02,
-    "scan_layers": True,
-}
-
-_MODERNBERT: dict[str, Any] = _BERT | {
-    "num_token_types": 0,
-    "position_kind": "rotary",
-    "norm_order": "pre",
-    "norm_eps": 1e-5,
-    "norm_bias": False,
-    "first_attention_norm": False,
-    "final_norm": True,
-    "mlp_kind": "gated",
-    "attention_bias": False,
-    "mlp_bias": False,
-    "embedding_dropout": 0.0,
-    "attention_dropout": 0.0,
-    "residual_dropout": 0.0,
-}
-del _MODERNBERT["rope_thetas"]
-
-
-def _bert_sizes(*, layers: int, dim: int, heads: int) -> dict[str, Any]:
-    """BERT's proportions: heads share the width evenly, the MLP is four times as wide."""
-    return _BERT | {
-        "vocab_size": 30_522,
-        "max_len": 512,
-        "embed_dim": dim,
-        "num_layers": layers,
-        "num_heads": heads,
-        "head_dim": dim // heads,
-        "mlp_dim": 4 * dim,
-        "num_token_types": 2,
-        "windows": (None,) * layers,
-    }
+        return cls(**presets.MODERNBERT_BASE)

@@ -36,22 +36,22 @@ def keep(key: Key[Array, ""], rate: float, shape: tuple[int, ...]) -> Bool[Array
 
 
 def embedding_keep(
-    key: Key[Array, ""] | None, config: EncoderConfig, shape_BTD: tuple[int, int, int]
-) -> Bool[Array, "B T D"] | None:
+    key: Key[Array, ""] | None, config: EncoderConfig, shape_BT: tuple[int, int]
+) -> Bool[Array, "B T E"] | None:
     """The mask of the embeddings for one step's key."""
-    return (
-        None if key is None else keep(jax.random.fold_in(key, config.num_layers), config.embedding_dropout, shape_BTD)
-    )
+    if key is None:
+        return None
+    return keep(jax.random.fold_in(key, config.num_layers), config.embedding_dropout, (*shape_BT, config.table_width))
 
 
 def layer_keeps(
-    key: Key[Array, ""] | None, layer: int | Array, config: EncoderConfig, shape_BTD: tuple[int, int, int]
+    key: Key[Array, ""] | None, layer: int | Array, config: EncoderConfig, shape_BT: tuple[int, int]
 ) -> LayerKeeps:
     """The masks of one layer for one step's key; `layer` may be traced, so that layers can be scanned."""
     if key is None:
         return NO_DROPOUT
     weights_key, attention_key, mlp_key = jax.random.split(jax.random.fold_in(key, layer), 3)
-    B, T, _ = shape_BTD
+    (B, T), shape_BTD = shape_BT, (*shape_BT, config.embed_dim)
     return LayerKeeps(
         weights=keep(weights_key, config.attention_dropout, (B, config.num_heads, T, T)),
         attention_output=keep(attention_key, config.residual_dropout, shape_BTD),

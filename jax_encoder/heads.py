@@ -1,6 +1,6 @@
 """What is put on an encoder: the masked-language-model head, BERT's pooler, mean pooling.
 
-Axes: B batch, T position, K target, D embed_dim, V vocabulary.
+Axes: B batch, T position, K target, D embed_dim, E width of the embedding tables, V vocabulary.
 Reference: Devlin et al. (2019), section 3.1, https://arxiv.org/abs/1810.04805
 """
 
@@ -15,17 +15,17 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from jax_encoder.config import EncoderConfig
 from jax_encoder.encoder import Encoder, EncoderTaps
 from jax_encoder.masks import zero_where_not
-from jax_encoder.mlp import ACTIVATIONS
+from jax_encoder.mlp import ACTIVATIONS, linear_options
 from jax_encoder.norm import Norm
 from jax_encoder.precision import at_least_float32
 
 
 class MLMHeadTaps(NamedTuple):
-    """Every intermediate value, in the order it is computed."""
+    """Every intermediate value, in the order it is computed; None without a transform."""
 
-    transform: Float[Array, "B K D"]
-    activation: Float[Array, "B K D"]
-    norm: Float[Array, "B K D"]
+    transform: Float[Array, "B K E"] | None
+    activation: Float[Array, "B K E"] | None
+    norm: Float[Array, "B K E"] | None
     logits: Float[Array, "B K V"]
 
 
@@ -44,32 +44,43 @@ class MaskedLMTaps(NamedTuple):
 
 
 class MLMHead(nnx.Module):
-    """Scores every word for a position, with the word embedding as decoder (tied)."""
+    """Scores every word for a position: a transform to the tables' width, then a decoder, tied to the words or not."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, dtype: DTypeLike, param_dtype: DTypeLike):
-        self.transform = _linear(config, use_bias=config.mlp_bias)(rngs=rngs, dtype=dtype, param_dtype=param_dtype)
-        self.norm = Norm(config, param_dtype=param_dtype)
-        self.bias = nnx.Param(jnp.zeros((config.vocab_size,), param_dtype))
-        self.activation, self.dtype = config.activation, dtype
+        D, E, V = config.embed_dim, config.table_width, config.vocab_size
+        self.activation, self.dtype = config.mlm_activation, dtype
+        options = linear_options(config) | {"use_bias": config.mlm_transform_bias}
+        transform = partial(nnx.Linear, D, E, **options, rngs=rngs, dtype=dtype, param_dtype=param_dtype)
+        self.transform = None if config.mlm_activation is None else transform()
+        self.norm = None if config.mlm_activation is None else Norm(config, width=E, param_dtype=param_dtype)
+        init = nnx.initializers.truncated_normal(stddev=config.init_std, lower=-2.0, upper=2.0)
+        self.decoder = None if config.mlm_tied else nnx.Param(init(rngs.params(), (V, E), param_dtype))
+        self.bias = nnx.Param(jnp.zeros((V,), param_dtype)) if config.mlm_decoder_bias else None
 
     def __call__(
-        self, x_BKD: Float[Array, "B K D"], word_VD: Float[Array, "V D"]
+        self, x_BKD: Float[Array, "B K D"], word_VE: Float[Array, "V E"]
     ) -> tuple[Float[Array, "B K V"], MLMHeadTaps]:
-        """Returns logits in at least float32, and the taps; `word_VD` is the encoder's word embedding."""
-        transform_BKD = self.transform(x_BKD)
-        activation_BKD = ACTIVATIONS[self.activation](transform_BKD)
-        norm_BKD = self.norm(activation_BKD)
+        """Returns logits in at least float32, and the taps; `word_VE` is the encoder's word embedding."""
+        transform_BKE = activation_BKE = norm_BKE = None
+        if self.transform is not None and self.norm is not None and self.activation is not None:
+            transform_BKE = self.transform(x_BKD)
+            activation_BKE = ACTIVATIONS[self.activation](transform_BKE)
+            norm_BKE = self.norm(activation_BKE)
+        read_BKE = x_BKD if norm_BKE is None else norm_BKE
+        decoder_VE = (word_VE if self.decoder is None else self.decoder[...]).astype(self.dtype)
         wide = at_least_float32(self.dtype)
-        logits_BKV = jnp.einsum("BKD,VD->BKV", norm_BKD, word_VD.astype(self.dtype), preferred_element_type=wide)
-        logits_BKV = logits_BKV + jnp.broadcast_to(self.bias[...].astype(wide), logits_BKV.shape)
-        return logits_BKV, MLMHeadTaps(transform_BKD, activation_BKD, norm_BKD, logits_BKV)
+        logits_BKV = jnp.einsum("BKE,VE->BKV", read_BKE, decoder_VE, preferred_element_type=wide)
+        if self.bias is not None:
+            logits_BKV = logits_BKV + jnp.broadcast_to(self.bias[...].astype(wide), logits_BKV.shape)
+        return logits_BKV, MLMHeadTaps(transform_BKE, activation_BKE, norm_BKE, logits_BKV)
 
 
 class Pooler(nnx.Module):
     """BERT's sequence vector: tanh of a projection of the first token."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, dtype: DTypeLike, param_dtype: DTypeLike):
-        self.dense = _linear(config, use_bias=True)(rngs=rngs, dtype=dtype, param_dtype=param_dtype)
+        D, places = config.embed_dim, {"rngs": rngs, "dtype": dtype, "param_dtype": param_dtype}
+        self.dense = nnx.Linear(D, D, **linear_options(config), **places)
 
     def __call__(self, x_BTD: Float[Array, "B T D"]) -> tuple[Float[Array, "B D"], PoolerTaps]:
         """Returns one vector per row, and the taps."""
@@ -124,15 +135,3 @@ class MaskedLM(nnx.Module):
             x_BTD = jnp.take_along_axis(x_BTD, targets_BK[:, :, None], axis=1)
         logits_BKV, head_taps = self.head(x_BTD, self.encoder.embedding.word[...])
         return logits_BKV, MaskedLMTaps(encoder_taps, head_taps)
-
-
-def _linear(config: EncoderConfig, *, use_bias: bool):
-    """A square projection of the residual stream, every default written out."""
-    return partial(
-        nnx.Linear,
-        config.embed_dim,
-        config.embed_dim,
-        use_bias=use_bias,
-        kernel_init=nnx.initializers.truncated_normal(stddev=config.init_std, lower=-2.0, upper=2.0),
-        bias_init=nnx.initializers.zeros_init(),
-    )

@@ -5,7 +5,7 @@ Axes: B batch, T position, D embed_dim, F mlp_dim.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
@@ -23,6 +23,15 @@ ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
 }
 
 
+def linear_options(config: EncoderConfig) -> dict[str, Any]:
+    """How projections with a bias start, every default written out."""
+    return {
+        "use_bias": True,
+        "kernel_init": nnx.initializers.truncated_normal(stddev=config.init_std, lower=-2.0, upper=2.0),
+        "bias_init": nnx.initializers.zeros_init(),
+    }
+
+
 class MLPTaps(NamedTuple):
     """Every intermediate value, in the order it is computed; `up` and `product` are None when dense."""
 
@@ -38,15 +47,8 @@ class MLP(nnx.Module):
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, dtype: DTypeLike, param_dtype: DTypeLike):
         D, F = config.embed_dim, config.mlp_dim
-        linear = partial(
-            nnx.Linear,
-            use_bias=config.mlp_bias,
-            kernel_init=nnx.initializers.truncated_normal(stddev=config.init_std, lower=-2.0, upper=2.0),
-            bias_init=nnx.initializers.zeros_init(),
-            dtype=dtype,
-            param_dtype=param_dtype,
-            rngs=rngs,
-        )
+        options = linear_options(config) | {"use_bias": config.mlp_bias}
+        linear = partial(nnx.Linear, **options, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         self.gate = linear(D, F) if config.mlp_kind == "gated" else None
         self.up, self.down = linear(D, F), linear(F, D)
         self.activation = config.activation

@@ -11,12 +11,12 @@ from jax_encoder.precision import at_least_float32
 
 
 class Norm(nnx.Module):
-    """Normalises the last axis, then scales it and, if the config says so, adds a bias."""
+    """Normalises the last axis, `width` wide, then scales it and, if the config says so, adds a bias."""
 
-    def __init__(self, config: EncoderConfig, *, param_dtype: DTypeLike):
+    def __init__(self, config: EncoderConfig, *, width: int, param_dtype: DTypeLike):
         self.kind, self.eps = config.norm_kind, config.norm_eps
-        self.scale = nnx.Param(jnp.ones((config.embed_dim,), param_dtype))
-        self.bias = nnx.Param(jnp.zeros((config.embed_dim,), param_dtype)) if config.norm_bias else None
+        self.scale = nnx.Param(jnp.ones((width,), param_dtype))
+        self.bias = nnx.Param(jnp.zeros((width,), param_dtype)) if config.norm_bias else None
 
     def __call__(self, x_BTD: Float[Array, "*axes D"]) -> Float[Array, "*axes D"]:
         """Returns x in its own dtype; the statistics are taken in at least float32."""

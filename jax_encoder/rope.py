@@ -25,7 +25,7 @@ def angles(
     return positions_BT.astype(wide)[:, None, :, None] * frequencies_h.astype(wide)[None, None, None, :]
 
 
-def rotate(x_BNTH: Float[Array, "B N T H"], angles_B1Th: Float[Array, "B 1 T h"]) -> Float[Array, "B N T H"]:
+def rotate(x_BNTH: Float[Array, "B heads T H"], angles_B1Th: Float[Array, "B 1 T h"]) -> Float[Array, "B heads T H"]:
     """Turns every pair of channels (i, i + H/2) by its angle."""
     cos_B1Th, sin_B1Th = jnp.cos(angles_B1Th), jnp.sin(angles_B1Th)
     low_BNTh, high_BNTh = jnp.split(x_BNTH.astype(angles_B1Th.dtype), 2, axis=-1)

@@ -5,8 +5,11 @@ from pathlib import Path
 
 # Two workers on two cores: more threads each would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Most of a test is compiling. What LLVM's passes gain is speed, and no test measures that.
+# Most of a test is compiling. What LLVM's passes gain is speed, and no test measures that; and what one process has
+# compiled, the others, and the next run, need not.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import hypothesis
 import jax
@@ -24,7 +27,7 @@ hypothesis.settings.load_profile("suite")
 # Configs are left out: what they refuse, they refuse themselves, in words of their own. So is what runs a program
 # equation by equation: its few lines are called a hundred thousand times, and have no shapes.
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = ("config", "jax_graph", "torch_graph", "sites", "relations", "support")
+LEFT_OUT = ("config", "classifier_config", "presets", "jax_graph", "torch_graph", "sites", "relations", "support")
 CHECKED = [path for package in ("jax_encoder", "torch_ref", "parity") for path in (ROOT / package).rglob("[!_]*.py")]
 install_import_hook(
     [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in CHECKED if path.stem not in LEFT_OUT],

@@ -6,6 +6,13 @@ import pytest
 from jax_encoder.config import EncoderConfig
 
 TINY = EncoderConfig.tiny()
+ALL = "gelu_exact, gelu_tanh, relu, silu"
+PAIRS = "sinusoidal positions fill pairs of channels"
+BUCKETS = (
+    "relative_buckets must be a multiple of 4 (half for each direction, half of these for single distances) and "
+    "relative_max_distance at least as large"
+)
+GROUPS = "layer_groups needs 2 entries, one per layer, numbered from 0 as they first come"
 PRESETS = ("tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base")
 
 
@@ -82,6 +89,29 @@ def test_config_is_frozen():
         (
             {"position_kind": "sinusoidal", "position_offset": 2},
             "position_offset is a row of the learned table and must be 0 for sinusoidal positions, got 2",
+        ),
+        ({"position_kind": "sinusoidal", "table_dim": 5}, f"{PAIRS}: table_dim must be even, got 5"),
+        ({"table_dim": 0}, "table_dim must be a whole number of at least 1, got 0"),
+        ({"mlm_activation": "tanh"}, f"mlm_activation must be one of {ALL}, or None for no transform, got 'tanh'"),
+        ({"mlm_activation": None}, "mlm_transform_bias=True needs a transform: set mlm_activation"),
+        (
+            {"mlm_activation": None, "mlm_transform_bias": False, "table_dim": 12},
+            "table_dim needs the masked-language-model head's transform, which brings D back to E",
+        ),
+        ({"num_key_value_heads": 2}, "num_key_value_heads must divide num_heads, 3, got 2"),
+        ({"relative_buckets": 6, "relative_max_distance": 20}, f"{BUCKETS}, got 6 and 20"),
+        ({"relative_buckets": 8, "relative_max_distance": 7}, f"{BUCKETS}, got 8 and 7"),
+        ({"relative_max_distance": 20}, "relative_max_distance must be 0 without buckets, got 20"),
+        ({"layer_groups": (0,)}, f"{GROUPS}, got (0,)"),
+        ({"layer_groups": (1, 0)}, f"{GROUPS}, got (1, 0)"),
+        (
+            {"layer_groups": (0, 0), "windows": (None, 3)},
+            "layers that share their parameters must have the same window and rope_theta, but layer 1 of group 0 "
+            "differs from an earlier one",
+        ),
+        (
+            {"layer_groups": (0, 0), "norm_order": "pre", "first_attention_norm": False},
+            "first_attention_norm=False gives layer 0 parameters of its own: layers cannot share them",
         ),
         (
             {"first_attention_norm": False},

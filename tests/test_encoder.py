@@ -25,6 +25,7 @@ MODERN = dataclasses.replace(
     final_norm=True,
     mlp_kind="gated",
     num_layers=4,
+    layer_groups=(0, 1, 2, 3),
     num_token_types=0,
     position_kind="rotary",
     rope_thetas=(100.0, 10.0, 100.0, 10.0),

@@ -73,7 +73,9 @@ def test_sides_that_do_not_fit_are_the_reason(monkeypatch):
 
 
 def test_a_loss_of_digits_is_found_and_repeated(tmp_path, monkeypatch, capsys):
-    coarse = replace(PLAIN, config=replace(PLAIN.config, num_layers=1, windows=(None,)), dtype="float32")
+    coarse = replace(
+        PLAIN, config=replace(PLAIN.config, num_layers=1, layer_groups=(0,), windows=(None,)), dtype="float32"
+    )
     assert reason_of(coarse) == ""
     monkeypatch.setattr("jax_encoder.norm.at_least_float32", lambda dtype: np.dtype("bfloat16"))
     assert reason_of(coarse) == "float32 loses digits at embedding.norm"

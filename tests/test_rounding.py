@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import jax_encoder.norm
-from jax_encoder.encoder import EncoderLayer
 from jax_encoder.heads import MLMHead
+from jax_encoder.layer import EncoderLayer
 from parity.bugs.precision import PRECISION_BUGS
 from parity.encoder.preflight import multiply_in_jax, multiply_in_torch
 from parity.encoder.rounding import RoundedTorchProducts, planted, with_rounded_products

@@ -116,11 +116,16 @@ def test_taps_are_none_exactly_where_the_variant_lacks_the_value():
     for name, config in VARIANTS.items():
         _, taps = randomise(Encoder(config))(batch.tokens, batch.mask)
         absent[name] = [site for site in sites(taps) if site.endswith("=None")]
+    biased = [f"layers.{i}.attention.biased_scores=None" for i in (0, 1)]
+    everywhere = ["embedding_projection=None", "relative_bias=None", *biased]
     rotary = [f"layers.{i}.attention.rotated_{part}=None" for i in (0, 1) for part in ("query", "key")]
     gated = [f"layers.{i}.mlp.{part}=None" for i in (0, 1) for part in ("up", "product")]
-    assert sorted(absent["tiny"]) == sorted([*rotary, *gated, "final_norm=None"])
-    assert sorted(absent["sinusoidal"]) == sorted([*rotary, *gated, "embedding.norm=None", "final_norm=None"])
-    assert absent["modern"] == ["embedding.position=None", "embedding.token_type=None", "layers.0.attention_norm=None"]
+    assert sorted(absent["tiny"]) == sorted([*everywhere, *rotary, *gated, "final_norm=None"])
+    assert sorted(absent["sinusoidal"]) == sorted(
+        [*everywhere, *rotary, *gated, "embedding.norm=None", "final_norm=None"]
+    )
+    plain = ["embedding.position=None", "embedding.token_type=None", "layers.0.attention_norm=None"]
+    assert sorted(absent["modern"]) == sorted([*everywhere, *plain])
 
 
 def sites(taps, path=""):

@@ -9,6 +9,7 @@ from torch import nn
 from torch_ref_helpers import MODERN, TINY, assert_agree, normal, random_projection, randomise, tensors
 
 from torch_ref import Attention, masks, rotate
+from torch_ref.attention import Positions
 
 # torch.nn ties the heads to the width: N * H = D.
 SQUARE = dataclasses.replace(TINY, embed_dim=24)
@@ -113,8 +114,8 @@ def test_rotation_is_multiplication_by_a_complex_number():
 def test_rotary_scores_depend_on_distances_only():
     attention, mask_BTS = randomise(Attention(MODERN, layer=0)), torch.ones(1, 6, 6, dtype=torch.bool)
     x_BTD = normal(1, 6, 20)
-    _, near = attention(x_BTD, x_BTD, x_BTD, mask_BTS, torch.arange(6)[None])
-    _, far = attention(x_BTD, x_BTD, x_BTD, mask_BTS, torch.arange(6)[None] + 1000)
+    _, near = attention(x_BTD, x_BTD, x_BTD, mask_BTS, Positions(torch.arange(6)[None]))
+    _, far = attention(x_BTD, x_BTD, x_BTD, mask_BTS, Positions(torch.arange(6)[None] + 1000))
     assert_agree(far.scores, near.scores)
     assert not torch.allclose(far.rotated_key, near.rotated_key)
 
@@ -123,7 +124,7 @@ def test_refuses_rotary_positions_for_queries_and_keys_that_differ_in_number():
     query_BTD, key_BSD, value_BSD, mask_BTS = (x[..., :20] if x.is_floating_point() else x for x in cross_inputs())
     attention = randomise(Attention(MODERN, layer=0))
     with pytest.raises(ValueError, match="as many of both, got 5 queries and 7 keys: leave positions out"):
-        attention(query_BTD, key_BSD, value_BSD, mask_BTS, torch.arange(T).expand(B, T))
+        attention(query_BTD, key_BSD, value_BSD, mask_BTS, Positions(torch.arange(T).expand(B, T)))
     _, taps = attention(query_BTD, key_BSD, value_BSD, mask_BTS)
     assert_agree(taps.rotated_key, rotate(taps.key, torch.arange(S).expand(B, S), MODERN.rope_thetas[0]))
 

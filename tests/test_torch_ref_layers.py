@@ -110,7 +110,7 @@ def test_stack_with_final_norm_and_windows_equals_torch_encoder(norm_order):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("kind", ["layer", "rms"])
 def test_norm_is_its_formula_down_to_vanishing_variance(kind, bias):
-    norm = randomise(Norm(dataclasses.replace(TINY, norm_kind=kind, norm_bias=bias, norm_eps=1e-5)))
+    norm = randomise(Norm(dataclasses.replace(TINY, norm_kind=kind, norm_bias=bias, norm_eps=1e-5), 20))
     x_BTD = normal(2, 4, 20) * torch.tensor([1.0, 1e-3, 1e-8, 0.0], dtype=torch.float64)[:, None]
     centred_BTD = x_BTD - x_BTD.mean(-1, keepdim=True) if kind == "layer" else x_BTD
     expected_BTD = centred_BTD / ((centred_BTD**2).mean(-1, keepdim=True) + 1e-5).sqrt() * norm.weight
@@ -120,7 +120,7 @@ def test_norm_is_its_formula_down_to_vanishing_variance(kind, bias):
 
 
 def test_layer_norm_survives_a_large_mean():
-    norm = randomise(Norm(TINY))
+    norm = randomise(Norm(TINY, 20))
     x_BTD = normal(2, 4, 20)
     assert (norm(x_BTD + 1e4) - norm(x_BTD)).abs().max() < 1e-10
 

@@ -16,6 +16,7 @@ ROBERTA = dataclasses.replace(BERT, num_token_types=1, position_offset=2, norm_e
 MODERNBERT = dataclasses.replace(
     BERT,
     num_layers=4,
+    layer_groups=(0, 1, 2, 3),
     num_token_types=0,
     position_kind="rotary",
     rope_thetas=(160_000.0, 10_000.0, 10_000.0, 160_000.0),
@@ -28,6 +29,7 @@ MODERNBERT = dataclasses.replace(
     mlp_kind="gated",
     attention_bias=False,
     mlp_bias=False,
+    mlm_transform_bias=False,
 )
 
 # Replaced one after the other; strict loading proves that every name was found.

@@ -29,6 +29,8 @@ MODERN = dataclasses.replace(
     activation="silu",
     attention_bias=False,
     mlp_bias=False,
+    mlm_activation="silu",
+    mlm_transform_bias=False,
 )
 SINUSOIDAL = dataclasses.replace(
     TINY, position_kind="sinusoidal", norm_order="pre", norm_kind="rms", embedding_norm=False, activation="gelu_tanh"

@@ -7,27 +7,31 @@ defaults and are meant to be loaded, and dropout follows the keep masks that the
 
 from torch_ref import masks
 from torch_ref.attention import Attention, AttentionTaps
+from torch_ref.classifier import Classifier, ClassifierTaps
 from torch_ref.embedding import Embedding, EmbeddingTaps
-from torch_ref.encoder import (
-    Encoder,
-    EncoderKeeps,
-    EncoderTaps,
-    LayerKeeps,
-    PostNormLayer,
-    PostNormLayerTaps,
-    PreNormLayer,
-    PreNormLayerTaps,
+from torch_ref.encoder import Encoder, EncoderKeeps, EncoderTaps
+from torch_ref.heads import (
+    MaskedLM,
+    MaskedLMTaps,
+    MLMHead,
+    MLMHeadTaps,
+    Pooler,
+    PoolerTaps,
+    mean_pool,
 )
-from torch_ref.heads import MaskedLM, MaskedLMTaps, MLMHead, MLMHeadTaps, Pooler, PoolerTaps, mean_pool
+from torch_ref.layer import LayerKeeps, PostNormLayer, PostNormLayerTaps, PreNormLayer, PreNormLayerTaps
 from torch_ref.mlp import MLP, MLPTaps
 from torch_ref.norm import Norm
 from torch_ref.objective import masked_lm_loss
+from torch_ref.relative import RelativeBias
 from torch_ref.rope import rotate
 
 __all__ = [
     "MLP",
     "Attention",
     "AttentionTaps",
+    "Classifier",
+    "ClassifierTaps",
     "Embedding",
     "EmbeddingTaps",
     "Encoder",
@@ -46,6 +50,7 @@ __all__ = [
     "PostNormLayerTaps",
     "PreNormLayer",
     "PreNormLayerTaps",
+    "RelativeBias",
     "masked_lm_loss",
     "masks",
     "mean_pool",

@@ -1,6 +1,7 @@
 """Bidirectional multi-head attention.
 
-Reference: Vaswani et al. (2017), section 3.2, https://arxiv.org/abs/1706.03762
+References: Vaswani et al. (2017), section 3.2, https://arxiv.org/abs/1706.03762; Ainslie et al. (2023), section 2.2
+(fewer keys and values than queries), https://arxiv.org/abs/2305.13245
 """
 
 import math
@@ -15,37 +16,66 @@ from torch_ref.rope import rotate
 
 
 class AttentionTaps(NamedTuple):
-    """Every intermediate value, in the order it is computed; None where positions are not rotary."""
+    """Every intermediate value, in the order it is computed; None where positions are not rotary
+    or not relative."""
 
     query: Float[Tensor, "B T N H"]
-    key: Float[Tensor, "B S N H"]
-    value: Float[Tensor, "B S N H"]
+    key: Float[Tensor, "B S G H"]
+    value: Float[Tensor, "B S G H"]
     rotated_query: Float[Tensor, "B T N H"] | None
-    rotated_key: Float[Tensor, "B S N H"] | None
+    rotated_key: Float[Tensor, "B S G H"] | None
     scores: Float[Tensor, "B N T S"]
+    biased_scores: Float[Tensor, "B N T S"] | None
     masked_scores: Float[Tensor, "B N T S"]
     weights: Float[Tensor, "B N T S"]
     context: Float[Tensor, "B T N H"]
     output: Float[Tensor, "B T D"]
 
 
+class Positions(NamedTuple):
+    """Where tokens stand, as attention uses it.
+
+    Attributes:
+        indices: positions of queries and keys alike, for the rotation; None counts the columns.
+        bias: added to the scores; None adds nothing.
+    """
+
+    indices: Int[Tensor, "B T"] | None = None
+    bias: Float[Tensor, "N T S"] | None = None
+
+
+COLUMNS = Positions()
+
+
+class Match(NamedTuple):
+    """From scores to weights, as in `AttentionTaps`."""
+
+    scores: Float[Tensor, "B N T S"]
+    biased_scores: Float[Tensor, "B N T S"] | None
+    masked_scores: Float[Tensor, "B N T S"]
+    weights: Float[Tensor, "B N T S"]
+
+
 class Attention(nn.Module):
     """Lets every query gather the values whose keys match it, among those that its mask row allows.
 
     Args:
-        config: gives embed_dim, num_heads, head_dim, attention_bias, attention_dropout, windows and rope_thetas.
+        config: gives embed_dim, num_heads, num_key_value_heads, head_dim, attention_bias, attention_dropout, windows,
+            position_kind and rope_thetas.
         layer: which entry of the config's per-layer tuples holds here.
     """
 
     def __init__(self, config: Any, layer: int):
         super().__init__()
         D, NH, bias = config.embed_dim, config.num_heads * config.head_dim, config.attention_bias
+        GH = config.num_key_value_heads * config.head_dim
+        self.sharing = config.num_heads // config.num_key_value_heads
         self.num_heads, self.head_dim, self.dropout = config.num_heads, config.head_dim, config.attention_dropout
         self.window = config.windows[layer]
         self.theta = config.rope_thetas[layer] if config.position_kind == "rotary" else None
         self.query = nn.Linear(D, NH, bias=bias)
-        self.key = nn.Linear(D, NH, bias=bias)
-        self.value = nn.Linear(D, NH, bias=bias)
+        self.key = nn.Linear(D, GH, bias=bias)
+        self.value = nn.Linear(D, GH, bias=bias)
         self.out = nn.Linear(NH, D, bias=bias)
 
     def forward(
@@ -54,7 +84,7 @@ class Attention(nn.Module):
         key_BSD: Float[Tensor, "B S D"],
         value_BSD: Float[Tensor, "B S D"],
         mask_BTS: Bool[Tensor, "B T S"],
-        positions_BT: Int[Tensor, "B T"] | None = None,
+        positions: Positions = COLUMNS,
         keep_BNTS: Bool[Tensor, "B N T S"] | None = None,
     ) -> tuple[Float[Tensor, "B T D"], AttentionTaps]:
         """Attends from queries to keys and values; self-attention passes one tensor three times.
@@ -63,7 +93,7 @@ class Attention(nn.Module):
             query_BTD, key_BSD, value_BSD: what the three projections read. Content that takes no part under mask and
                 window counts as 0, NaN included.
             mask_BTS: True where query t may attend to key s. A row without True gets weights and context 0.
-            positions_BT: where queries and keys stand, for rotary positions; None counts the columns.
+            positions: the indices matter to rotary positions only.
             keep_BNTS: which attention weights dropout keeps; None keeps all.
 
         Raises:
@@ -71,52 +101,62 @@ class Attention(nn.Module):
         """
         mask_BTS = masks.window(mask_BTS, self.window)
         query_BTNH = self._split_heads(self.query(masks.blank(query_BTD, masks.sees(mask_BTS))))
-        key_BSNH = self._split_heads(self.key(masks.blank(key_BSD, masks.seen(mask_BTS))))
-        value_BSNH = self._split_heads(self.value(masks.blank(value_BSD, masks.seen(mask_BTS))))
-        rotated_BTNH, rotated_BSNH = self._rotate(query_BTNH, key_BSNH, positions_BT)
-        scores_BNTS, masked_BNTS, weights_BNTS = self._match(
+        key_BSGH = self._split_heads(self.key(masks.blank(key_BSD, masks.seen(mask_BTS))))
+        value_BSGH = self._split_heads(self.value(masks.blank(value_BSD, masks.seen(mask_BTS))))
+        rotated_BTNH, rotated_BSGH = self._rotate(query_BTNH, key_BSGH, positions.indices)
+        match = self._match(
             query_BTNH if rotated_BTNH is None else rotated_BTNH,
-            key_BSNH if rotated_BSNH is None else rotated_BSNH,
+            self._share(key_BSGH if rotated_BSGH is None else rotated_BSGH),
             mask_BTS,
+            positions.bias,
         )
-        kept_BNTS = masks.drop(weights_BNTS, keep_BNTS, self.dropout).to(value_BSNH.dtype)
+        value_BSNH = self._share(value_BSGH)
+        kept_BNTS = masks.drop(match.weights, keep_BNTS, self.dropout).to(value_BSNH.dtype)
         context_BTNH = (kept_BNTS @ value_BSNH.transpose(1, 2)).transpose(1, 2)
         output_BTD = self.out(context_BTNH.flatten(2))
-        inputs = (query_BTNH, key_BSNH, value_BSNH, rotated_BTNH, rotated_BSNH)
-        return output_BTD, AttentionTaps(*inputs, scores_BNTS, masked_BNTS, weights_BNTS, context_BTNH, output_BTD)
+        inputs = (query_BTNH, key_BSGH, value_BSGH, rotated_BTNH, rotated_BSGH)
+        return output_BTD, AttentionTaps(*inputs, *match, context_BTNH, output_BTD)
 
-    def _split_heads(self, x_BTC: Float[Tensor, "B T NH"]) -> Float[Tensor, "B T N H"]:
+    def _split_heads(self, x_BTC: Float[Tensor, "B T C"]) -> Float[Tensor, "B T heads H"]:
         """Head n owns channels nH to (n + 1)H - 1."""
-        return x_BTC.unflatten(-1, (self.num_heads, self.head_dim))
+        return x_BTC.unflatten(-1, (-1, self.head_dim))
+
+    def _share(self, x_BSGH: Float[Tensor, "B S G H"]) -> Float[Tensor, "B S N H"]:
+        """Query heads 0 to N / G - 1 use head 0 of the keys and values, and so on."""
+        return x_BSGH if self.sharing == 1 else x_BSGH.repeat_interleave(self.sharing, dim=2)
 
     def _rotate(
         self,
         query_BTNH: Float[Tensor, "B T N H"],
-        key_BSNH: Float[Tensor, "B S N H"],
+        key_BSGH: Float[Tensor, "B S G H"],
         positions_BT: Int[Tensor, "B T"] | None,
-    ) -> tuple[Float[Tensor, "B T N H"], Float[Tensor, "B S N H"]] | tuple[None, None]:
+    ) -> tuple[Float[Tensor, "B T N H"], Float[Tensor, "B S G H"]] | tuple[None, None]:
         """Turns both by their positions where positions are rotary."""
         if self.theta is None:
             return None, None
-        T, S = query_BTNH.shape[1], key_BSNH.shape[1]
+        T, S = query_BTNH.shape[1], key_BSGH.shape[1]
         if positions_BT is not None and T != S:
             raise ValueError(
                 f"positions hold for queries and keys alike, so there must be as many of both, got {T} queries and "
                 f"{S} keys: leave positions out to count the columns"
             )
-        return rotate(query_BTNH, positions_BT, self.theta), rotate(key_BSNH, positions_BT, self.theta)
+        return rotate(query_BTNH, positions_BT, self.theta), rotate(key_BSGH, positions_BT, self.theta)
 
     def _match(
         self,
         query_BTNH: Float[Tensor, "B T N H"],
         key_BSNH: Float[Tensor, "B S N H"],
         mask_BTS: Bool[Tensor, "B T S"],
-    ) -> tuple[Float[Tensor, "B N T S"], Float[Tensor, "B N T S"], Float[Tensor, "B N T S"]]:
-        """Scaled dot products, the same with the forbidden ones at the bottom, and their softmax."""
+        bias_NTS: Float[Tensor, "N T S"] | None,
+    ) -> Match:
+        """Scaled dot products, biased, then with the forbidden ones at the bottom, and their softmax."""
         dtype = torch.promote_types(query_BTNH.dtype, torch.float32)  # a softmax in half precision is too coarse
         query_BNTH, key_BNHS = query_BTNH.to(dtype).transpose(1, 2), key_BSNH.to(dtype).permute(0, 2, 3, 1)
         forbidden_B1TS = ~mask_BTS[:, None]
         scores_BNTS = query_BNTH @ key_BNHS / math.sqrt(self.head_dim)
-        masked_BNTS = scores_BNTS.masked_fill(forbidden_B1TS, torch.finfo(dtype).min)
+        biased_BNTS = None if bias_NTS is None else scores_BNTS + bias_NTS.to(dtype)
+        open_BNTS = scores_BNTS if biased_BNTS is None else biased_BNTS
+        masked_BNTS = open_BNTS.masked_fill(forbidden_B1TS, torch.finfo(dtype).min)
         # A row of nothing but minima has a uniform softmax, hence the second fill.
-        return scores_BNTS, masked_BNTS, masked_BNTS.softmax(dim=-1).masked_fill(forbidden_B1TS, 0)
+        weights_BNTS = masked_BNTS.softmax(dim=-1).masked_fill(forbidden_B1TS, 0)
+        return Match(scores_BNTS, biased_BNTS, masked_BNTS, weights_BNTS)

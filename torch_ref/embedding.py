@@ -17,19 +17,19 @@ from torch_ref.norm import Norm
 class EmbeddingTaps(NamedTuple):
     """Every intermediate value, in the order it is computed; None where the config has no such part."""
 
-    word: Float[Tensor, "B T D"]
-    position: Float[Tensor, "B T D"] | None
-    token_type: Float[Tensor, "B T D"] | None
-    total: Float[Tensor, "B T D"]
-    norm: Float[Tensor, "B T D"] | None
+    word: Float[Tensor, "B T E"]
+    position: Float[Tensor, "B T E"] | None
+    token_type: Float[Tensor, "B T E"] | None
+    total: Float[Tensor, "B T E"]
+    norm: Float[Tensor, "B T E"] | None
 
 
-def sinusoid(positions_BT: Int[Tensor, "B T"], embed_dim: int, dtype: torch.dtype) -> Float[Tensor, "B T D"]:
-    """Channels 2i and 2i + 1 hold the sine and cosine of position / 10000^(2i / D). D is even."""
+def sinusoid(positions_BT: Int[Tensor, "B T"], width: int, dtype: torch.dtype) -> Float[Tensor, "B T E"]:
+    """Channels 2i and 2i + 1 hold the sine and cosine of position / 10000^(2i / E). The width E is even."""
     wide = torch.promote_types(dtype, torch.float32)
-    even = torch.arange(0, embed_dim, 2, dtype=wide, device=positions_BT.device)
-    angle_BTd = positions_BT[:, :, None] / 10_000 ** (even / embed_dim)
-    return torch.stack((angle_BTd.sin(), angle_BTd.cos()), dim=-1).flatten(2).to(dtype)
+    even = torch.arange(0, width, 2, dtype=wide, device=positions_BT.device)
+    angle_BTe = positions_BT[:, :, None] / 10_000 ** (even / width)
+    return torch.stack((angle_BTe.sin(), angle_BTe.cos()), dim=-1).flatten(2).to(dtype)
 
 
 def check_ids(name: str, ids_BT: Int[Tensor, "B T"], size: int, size_name: str) -> None:
@@ -51,20 +51,20 @@ class Embedding(nn.Module):
     """Sums the embeddings of what stands at each position, and normalises the sum.
 
     Args:
-        config: gives vocab_size, max_len, embed_dim, num_token_types, position_kind, position_offset, embedding_norm
-            and the fields of `Norm`.
+        config: gives vocab_size, max_len, embed_dim, table_dim, num_token_types, position_kind, position_offset,
+            embedding_norm and the fields of `Norm`.
     """
 
     def __init__(self, config: Any):
         super().__init__()
-        D, types = config.embed_dim, config.num_token_types
+        E, types = config.table_dim or config.embed_dim, config.num_token_types
         self.max_len, self.position_offset = config.max_len, config.position_offset
         self.position_kind = config.position_kind
-        self.word = nn.Embedding(config.vocab_size, D)
+        self.word = nn.Embedding(config.vocab_size, E)
         rows = config.max_len + config.position_offset
-        self.position = nn.Embedding(rows, D) if config.position_kind == "learned" else None
-        self.token_type = nn.Embedding(types, D) if types else None
-        self.norm = Norm(config) if config.embedding_norm else None
+        self.position = nn.Embedding(rows, E) if config.position_kind == "learned" else None
+        self.token_type = nn.Embedding(types, E) if types else None
+        self.norm = Norm(config, E) if config.embedding_norm else None
 
     def forward(
         self,
@@ -72,7 +72,7 @@ class Embedding(nn.Module):
         content_BT: Bool[Tensor, "B T"],
         positions_BT: Int[Tensor, "B T"] | None = None,
         token_types_BT: Int[Tensor, "B T"] | None = None,
-    ) -> tuple[Float[Tensor, "B T D"], EmbeddingTaps]:
+    ) -> tuple[Float[Tensor, "B T E"], EmbeddingTaps]:
         """Embeds one batch, without dropout.
 
         Args:
@@ -91,20 +91,20 @@ class Embedding(nn.Module):
                 f"rows may have at most {self.max_len} tokens (max_len), got {tokens_BT.shape[1]}: cut them, or build "
                 "the encoder with a larger max_len"
             )
-        word_BTD = masks.blank(self.word(tokens_BT), content_BT)
-        position_BTD = self._embed_positions(tokens_BT, positions_BT)
-        token_type_BTD = self._embed_token_types(tokens_BT, token_types_BT)
-        total_BTD = word_BTD
-        for part_BTD in (position_BTD, token_type_BTD):
-            total_BTD = total_BTD if part_BTD is None else total_BTD + part_BTD
-        total_BTD = masks.blank(total_BTD, content_BT)
-        norm_BTD = None if self.norm is None else self.norm(total_BTD)
-        taps = EmbeddingTaps(word_BTD, position_BTD, token_type_BTD, total_BTD, norm_BTD)
-        return (total_BTD if norm_BTD is None else norm_BTD), taps
+        word_BTE = masks.blank(self.word(tokens_BT), content_BT)
+        position_BTE = self._embed_positions(tokens_BT, positions_BT)
+        token_type_BTE = self._embed_token_types(tokens_BT, token_types_BT)
+        total_BTE = word_BTE
+        for part_BTE in (position_BTE, token_type_BTE):
+            total_BTE = total_BTE if part_BTE is None else total_BTE + part_BTE
+        total_BTE = masks.blank(total_BTE, content_BT)
+        norm_BTE = None if self.norm is None else self.norm(total_BTE)
+        taps = EmbeddingTaps(word_BTE, position_BTE, token_type_BTE, total_BTE, norm_BTE)
+        return (total_BTE if norm_BTE is None else norm_BTE), taps
 
     def _embed_positions(
         self, tokens_BT: Int[Tensor, "B T"], positions_BT: Int[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B T D"] | None:
+    ) -> Float[Tensor, "B T E"] | None:
         if self.position_kind == "rotary":
             return None
         if positions_BT is None:
@@ -116,7 +116,7 @@ class Embedding(nn.Module):
 
     def _embed_token_types(
         self, tokens_BT: Int[Tensor, "B T"], token_types_BT: Int[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B T D"] | None:
+    ) -> Float[Tensor, "B T E"] | None:
         if self.token_type is None:
             if token_types_BT is not None:
                 raise ValueError("token_types must be None for an encoder whose num_token_types is 0, got a tensor")

@@ -17,11 +17,11 @@ from torch_ref.norm import Norm
 
 
 class MLMHeadTaps(NamedTuple):
-    """Every intermediate value, in the order it is computed."""
+    """Every intermediate value, in the order it is computed; None without a transform."""
 
-    transform: Float[Tensor, "B K D"]
-    activation: Float[Tensor, "B K D"]
-    norm: Float[Tensor, "B K D"]
+    transform: Float[Tensor, "B K E"] | None
+    activation: Float[Tensor, "B K E"] | None
+    norm: Float[Tensor, "B K E"] | None
     logits: Float[Tensor, "B K V"]
 
 
@@ -40,27 +40,36 @@ class MaskedLMTaps(NamedTuple):
 
 
 class MLMHead(nn.Module):
-    """Scores every word of the vocabulary at every position it is given, by the encoder's own word table.
+    """Scores every word of the vocabulary at every position it is given.
 
     Args:
-        config: gives vocab_size, embed_dim, activation, mlp_bias and the fields of `Norm`.
+        config: gives vocab_size, embed_dim, table_dim, mlm_activation, mlm_transform_bias, mlm_decoder_bias, mlm_tied
+            and the fields of `Norm`.
     """
 
     def __init__(self, config: Any):
         super().__init__()
-        self.transform = nn.Linear(config.embed_dim, config.embed_dim, bias=config.mlp_bias)
-        self.activation = ACTIVATIONS[config.activation]
-        self.norm = Norm(config)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        D, E, V, act = config.embed_dim, config.table_dim or config.embed_dim, config.vocab_size, config.mlm_activation
+        self.transform = None if act is None else nn.Linear(D, E, bias=config.mlm_transform_bias)
+        self.activation = None if act is None else ACTIVATIONS[act]
+        self.norm = None if act is None else Norm(config, E)
+        self.decoder = None if config.mlm_tied else nn.Linear(E, V, bias=False)
+        self.bias = nn.Parameter(torch.zeros(V)) if config.mlm_decoder_bias else None
 
     def forward(
-        self, x_BKD: Float[Tensor, "B K D"], word_table_VD: Float[Tensor, "V D"]
+        self, x_BKD: Float[Tensor, "B K D"], word_table_VE: Float[Tensor, "V E"]
     ) -> tuple[Float[Tensor, "B K V"], MLMHeadTaps]:
-        transform_BKD = self.transform(x_BKD)
-        activation_BKD = self.activation(transform_BKD)
-        norm_BKD = self.norm(activation_BKD)
-        logits_BKV = norm_BKD @ word_table_VD.T + self.bias
-        return logits_BKV, MLMHeadTaps(transform_BKD, activation_BKD, norm_BKD, logits_BKV)
+        """The encoder's word table is what a tied head multiplies with; another head has its own."""
+        transform_BKE = activation_BKE = norm_BKE = None
+        if self.transform is not None and self.activation is not None and self.norm is not None:
+            transform_BKE = self.transform(x_BKD)
+            activation_BKE = self.activation(transform_BKE)
+            norm_BKE = self.norm(activation_BKE)
+        read_BKE = x_BKD if norm_BKE is None else norm_BKE
+        logits_BKV = read_BKE @ (word_table_VE if self.decoder is None else self.decoder.weight).T
+        if self.bias is not None:
+            logits_BKV = logits_BKV + self.bias
+        return logits_BKV, MLMHeadTaps(transform_BKE, activation_BKE, norm_BKE, logits_BKV)
 
 
 class MaskedLM(nn.Module):

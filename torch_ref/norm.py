@@ -15,16 +15,17 @@ class Norm(nn.Module):
     """Brings every position to unit variance (layer) or unit mean square (rms), then scales and shifts its channels.
 
     Args:
-        config: gives embed_dim, norm_kind, norm_eps and norm_bias.
+        config: gives norm_kind, norm_eps and norm_bias.
+        width: of what is normalised.
     """
 
-    def __init__(self, config: Any):
+    def __init__(self, config: Any, width: int):
         super().__init__()
         self.kind, self.eps = config.norm_kind, config.norm_eps
-        self.weight = nn.Parameter(torch.ones(config.embed_dim))
-        self.bias = nn.Parameter(torch.zeros(config.embed_dim)) if config.norm_bias else None
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if config.norm_bias else None
 
-    def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    def forward(self, x_BTD: Float[Tensor, "*axes D"]) -> Float[Tensor, "*axes D"]:
         if self.kind == "layer":
             return functional.layer_norm(x_BTD, self.weight.shape, self.weight, self.bias, self.eps)
         normed_BTD = functional.rms_norm(x_BTD, self.weight.shape, self.weight, self.eps)

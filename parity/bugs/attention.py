@@ -38,7 +38,7 @@ def _scaled(factor: Any) -> tuple[Plant, Plant]:
 
 
 def _heads_behind_channels(self: Attention, x: Tensor) -> Tensor:
-    return x.unflatten(-1, (self.head_dim, self.num_heads)).transpose(2, 3)
+    return x.unflatten(-1, (self.head_dim, -1)).transpose(2, 3)
 
 
 def _our_heads_behind_channels(plot: JaxPlot, _: Patch) -> None:

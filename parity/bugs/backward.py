@@ -15,7 +15,7 @@ import torch_ref
 from jax_encoder.training import objective
 from parity.bugs.model import JaxPlot, ModelBug, Patch, Plant
 from parity.bugs.plant import masked_as_ever, matched, patched
-from torch_ref.encoder import PostNormLayer
+from torch_ref.layer import PostNormLayer
 from torch_ref.norm import Norm
 
 _WORD = r"lm\.encoder\.embedding\.word\.weight"
@@ -75,7 +75,7 @@ def _our_detached_statistics(self: Any, x: Any) -> Any:
     )
 
 
-def _detached_residual(self: PostNormLayer, x: Tensor, mask: Tensor, positions: Any = None, keeps: Any = None) -> Any:
+def _detached_residual(self: PostNormLayer, x: Tensor, mask: Tensor, positions: Any, keeps: Any) -> Any:
     update, attention = self.attention(x, x, x, mask, positions)
     residual = x.detach() + update
     normed = self.attention_norm(residual)
@@ -89,10 +89,15 @@ def _head_with(table: Callable[[Tensor], Tensor], bias: Callable[[Tensor], Tenso
     """A decoder that reads other versions of the word table and of its bias."""
 
     def forward(self: Any, x: Tensor, word: Tensor) -> Any:
-        transform = self.transform(x)
-        activation = self.activation(transform)
-        norm = self.norm(activation)
-        logits = norm @ table(word).T + bias(self.bias)
+        transform = activation = norm = None
+        if self.transform is not None:
+            transform = self.transform(x)
+            activation = self.activation(transform)
+            norm = self.norm(activation)
+        weight = table(word if self.decoder is None else self.decoder.weight)
+        logits = (x if norm is None else norm) @ weight.T
+        if self.bias is not None:
+            logits = logits + bias(self.bias)
         return logits, torch_ref.MLMHeadTaps(transform, activation, norm, logits)
 
     return patched(torch_ref.MLMHead, "forward", forward)

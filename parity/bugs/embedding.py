@@ -85,7 +85,7 @@ def _our_scaled_by_root(plot: JaxPlot, patch: Patch) -> None:
 
     def rows(self: Any, table: Any, ids: Any) -> Any:
         found = plain(self, table, ids)
-        return found * self.config.embed_dim**0.5 if table is self.word else found
+        return found * found.shape[-1] ** 0.5 if table is self.word else found
 
     patch.set(jax_encoder.embedding.Embedding, "_rows", rows)
 

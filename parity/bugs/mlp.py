@@ -14,7 +14,7 @@ import jax_encoder.mlp
 from parity.bugs.model import JaxPlot, ModelBug, Patch
 from parity.bugs.plant import Plant, every, set_on, swapped, zero
 from torch_ref.heads import MLMHead
-from torch_ref.mlp import MLP
+from torch_ref.mlp import ACTIVATIONS, MLP
 
 _ACTIVATION = r"layers\.\d+\.mlp\.post_activation|head\.activation"
 _FIRST = r"layers\.0\.mlp\.post_activation"
@@ -22,8 +22,10 @@ _FIRST = r"layers\.0\.mlp\.post_activation"
 
 def _activation(function: Callable[[Tensor], Tensor]) -> Plant:
     def plant(model: Any, _: Patch) -> None:
+        right = ACTIVATIONS[model.lm.encoder.config.activation]
         for module in (*every(model, MLP), *every(model, MLMHead)):
-            module.activation = function
+            if module.activation is right:
+                module.activation = function
 
     return plant
 

@@ -5,12 +5,12 @@ from typing import Any
 import jax.numpy as jnp
 from torch import Tensor, nn
 
-import jax_encoder.encoder
+import jax_encoder.layer
 import torch_ref
 from jax_encoder.norm import Norm as OurNorm
 from parity.bugs.model import JaxPlot, ModelBug, Patch, Plant
 from parity.bugs.plant import every, patched, set_on
-from torch_ref.encoder import PostNormLayer
+from torch_ref.layer import PostNormLayer
 from torch_ref.norm import Norm
 
 # Every norm of an encoder and its heads.
@@ -56,7 +56,7 @@ def _eps_outside(norm: Any, x: Any) -> Any:
     return apart / ((apart * apart).mean(-1, keepdims=True) ** 0.5 + norm.eps)
 
 
-def _pre_in_post(self: PostNormLayer, x: Tensor, mask: Tensor, positions: Any = None, keeps: Any = None) -> Any:
+def _pre_in_post(self: PostNormLayer, x: Tensor, mask: Tensor, positions: Any, keeps: Any) -> Any:
     normed = self.attention_norm(x)
     update, attention = self.attention(normed, normed, normed, mask, positions)
     residual = x + update
@@ -71,7 +71,7 @@ def _our_pre_in_post(self: Any, x: Any, inputs: Any) -> Any:
     residual, attention = self._add_attention(x, normed, inputs)
     mlp_normed = self.mlp_norm(residual)
     output, mlp = self._add_mlp(residual, mlp_normed, inputs)
-    return output, jax_encoder.encoder.PostNormLayerTaps(attention, residual, normed, mlp, output, mlp_normed)
+    return output, jax_encoder.layer.PostNormLayerTaps(attention, residual, normed, mlp, output, mlp_normed)
 
 
 def _residual_twice(model: nn.Module, patch: Patch) -> None:
@@ -85,13 +85,13 @@ def _residual_twice(model: nn.Module, patch: Patch) -> None:
 
 
 def _our_residual_twice(_: JaxPlot, patch: Patch) -> None:
-    plain = jax_encoder.encoder.Attention.__call__
+    plain = jax_encoder.layer.Attention.__call__
 
-    def call(self: Any, query: Any, *rest: Any) -> Any:
-        update, taps = plain(self, query, *rest)
+    def call(self: Any, query: Any, *rest: Any, **options: Any) -> Any:
+        update, taps = plain(self, query, *rest, **options)
         return update + query, taps
 
-    patch.set(jax_encoder.encoder.Attention, "__call__", call)
+    patch.set(jax_encoder.layer.Attention, "__call__", call)
 
 
 def _one_for_all(model: Any, _: Patch) -> None:
@@ -105,7 +105,7 @@ def _our_one_for_all(plot: JaxPlot, _: Patch) -> None:
 
 
 def _extra_final(model: Any, patch: Patch) -> None:
-    plain, extra = torch_ref.Encoder.forward, Norm(model.lm.encoder.config).double()
+    plain, extra = torch_ref.Encoder.forward, Norm(model.lm.encoder.config, model.lm.encoder.config.embed_dim).double()
 
     def forward(self: Any, *inputs: Any, **options: Any) -> Any:
         x, taps = plain(self, *inputs, **options)
@@ -195,7 +195,7 @@ NORM_BUGS = (
         source="CTranslate2#805",
         where=_ORDER,
         plant=patched(PostNormLayer, "forward", _pre_in_post),
-        in_jax=patched(jax_encoder.encoder.EncoderLayer, "_post", _our_pre_in_post),
+        in_jax=patched(jax_encoder.layer.EncoderLayer, "_post", _our_pre_in_post),
         first=r"layers\.0\.attention\.query",
         needs=(_POST,),
     ),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from parity.bugs.model import Patch, Plant
-from torch_ref.attention import Attention
+from torch_ref.attention import Attention, Match
 
 LOWEST = torch.finfo(torch.float64).min
 Weigh = Callable[[Tensor, Tensor], Tensor]  # masked scores, mask -> weights
@@ -66,9 +66,13 @@ def swapped(kind: type, one: str, other: str) -> Plant:
 def matched(scores_to_weights: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], scale: float = 1.0) -> Plant:
     """Another way from scores and mask to masked scores and weights, or another scale of the scores."""
 
-    def _match(self: Attention, query_BTNH: Tensor, key_BSNH: Tensor, mask_BTS: Tensor) -> tuple[Tensor, ...]:
+    def _match(
+        self: Attention, query_BTNH: Tensor, key_BSNH: Tensor, mask_BTS: Tensor, bias_NTS: Tensor | None
+    ) -> Match:
         scores_BNTS = query_BTNH.transpose(1, 2) @ key_BSNH.permute(0, 2, 3, 1) / math.sqrt(self.head_dim) * scale
-        return scores_BNTS, *scores_to_weights(scores_BNTS, mask_BTS[:, None])
+        biased_BNTS = None if bias_NTS is None else scores_BNTS + bias_NTS
+        open_BNTS = scores_BNTS if biased_BNTS is None else biased_BNTS
+        return Match(scores_BNTS, biased_BNTS, *scores_to_weights(open_BNTS, mask_BTS[:, None]))
 
     return patched(Attention, "_match", _match)
 

@@ -103,17 +103,18 @@ class Untied(Trainer):
 
     def __init__(self, model: Any, options: Any, steps: int):
         table = model.encoder.embedding.word.weight
-        model.head.register_parameter("decoder", nn.Parameter(table.detach().clone()))
+        model.head.register_parameter("untied", nn.Parameter(table.detach().clone()))
         super().__init__(model, options, steps)
 
     def logits(self, batch: MicroBatch) -> Tensor:
         encoder, head = self.model.encoder, self.model.head
         x_BTD, _ = encoder(batch.tokens, masks.from_segments(batch.segments), batch.positions, None, batch.keeps)
-        return head(x_BTD.take_along_dim(batch.targets.long()[:, :, None], dim=1), head.decoder)[0]
+        return head(x_BTD.take_along_dim(batch.targets.long()[:, :, None], dim=1), head.untied)[0]
 
 
 class WithoutHeadBias(Trainer):
     def update(self) -> float:
+        assert self.model.head.bias is not None, "the courses' heads have a bias"
         self.model.head.bias.grad = None
         return super().update()
 

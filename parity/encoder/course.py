@@ -18,7 +18,9 @@ Preset = Literal["modernbert", "bert"]
 _SIZES: dict[str, Any] = {
     "embed_dim": 48,
     "num_layers": 2,
+    "layer_groups": (0, 1),
     "num_heads": 3,
+    "num_key_value_heads": 3,
     "head_dim": 16,
     "mlp_dim": 80,
     "max_len": 64,

@@ -43,6 +43,8 @@ class Values(NamedTuple):
     """Every value of one side, in the order computed; None where a case or config has no such value."""
 
     embedding: Any
+    embedding_projection: Any | None
+    relative_bias: Any | None
     layers: tuple[Any, ...]
     final_norm: Any | None
     output: Any
@@ -168,8 +170,8 @@ def _run_torch(side: TorchSide, inputs: Inputs, word_VD: np.ndarray) -> Values:
     _, head_taps = side.lm.head(output_BTD, word)
     pooled_BD = torch_ref.mean_pool(output_BTD, torch_masks.seen(encoder["mask_BTS"]))
     assert side.pooler is not None
-    parts = (taps.embedding, taps.layers, taps.final_norm, output_BTD, head_taps, side.pooler(output_BTD)[1])
-    values = Values(*parts, pooled_BD)
+    parts = (taps.embedding, taps.embedding_projection, taps.relative_bias, taps.layers, taps.final_norm)
+    values = Values(*parts, output_BTD, head_taps, side.pooler(output_BTD)[1], pooled_BD)
     # numpy cannot read torch's bfloat16; all of its values are float32's, too.
     return jax.tree.map(lambda value: value.float() if value.dtype == torch.bfloat16 else value, values)
 

@@ -31,13 +31,14 @@ class Scale(NamedTuple):
 
     batch: int
     length: int
-    sizes: dict[str, int]
+    table_dim: int
+    sizes: dict[str, Any]
 
 
 SCALES = (
-    Scale(1, 2, {"vocab_size": 17, "max_len": 5, "embed_dim": 4, "num_heads": 1, "head_dim": 2, "mlp_dim": 3}),
-    Scale(2, 5, {"vocab_size": 19, "max_len": 11, "embed_dim": 6, "num_heads": 3, "head_dim": 4, "mlp_dim": 10}),
-    Scale(5, 13, {"vocab_size": 61, "max_len": 37, "embed_dim": 20, "num_heads": 3, "head_dim": 8, "mlp_dim": 28}),
+    Scale(1, 2, 6, {"vocab_size": 17, "max_len": 5, "embed_dim": 4, "num_heads": 1, "head_dim": 2, "mlp_dim": 3}),
+    Scale(2, 5, 8, {"vocab_size": 19, "max_len": 11, "embed_dim": 6, "num_heads": 3, "head_dim": 4, "mlp_dim": 10}),
+    Scale(5, 13, 14, {"vocab_size": 61, "max_len": 37, "embed_dim": 20, "num_heads": 6, "head_dim": 8, "mlp_dim": 28}),
 )
 MASKS = ("all", "lengths", "left", "segments", "anything")
 
@@ -108,26 +109,49 @@ def _segments(mask: str, shape: tuple[int, int], rng: np.random.Generator) -> np
 def problems(draw: Callable[[st.SearchStrategy], Any], dtypes: tuple[str, ...] = DTYPES) -> Problem:
     """All forms that a config allows, the plainest first."""
     scale = draw(st.sampled_from(SCALES))
+    return Problem(
+        draw(_configs(scale)),
+        scale.batch,
+        scale.length,
+        mask=draw(st.sampled_from(MASKS)),
+        positions=draw(st.booleans()),
+        seed=draw(st.integers(0, 2**16)),
+        dtype=draw(st.sampled_from(dtypes)),
+    )
+
+
+@st.composite
+def _configs(draw: Callable[[st.SearchStrategy], Any], scale: Scale) -> EncoderConfig:
     layers = draw(st.integers(1, 3))
     position_kind = draw(st.sampled_from(("learned", "sinusoidal", "rotary")))
     order = draw(st.sampled_from(("post", "pre")))
     rates = st.sampled_from((0.0, 0.1, 0.4))
     windows = st.none() | st.integers(1, max(1, scale.length - 2))
     thetas = st.sampled_from((10_000.0, 10.0, 160_000.0))
-    config = EncoderConfig(
+    groups = draw(st.sampled_from((tuple(range(layers)), (0,) * layers)))
+    shared = len(set(groups)) < layers
+    per_layer = (lambda each: (draw(each),) * layers) if shared else (lambda each: tuple(draw(each) for _ in groups))
+    buckets = draw(st.sampled_from((0, 4, 8)))
+    heads = scale.sizes["num_heads"]
+    return EncoderConfig(
         **scale.sizes,
         num_layers=layers,
+        layer_groups=groups,
+        num_key_value_heads=draw(st.sampled_from([each for each in (heads, 1, 2, 3) if heads % each == 0])),
+        relative_buckets=buckets,
+        relative_max_distance=buckets and draw(st.sampled_from((8, 20))),
+        **draw(_heads(scale)),
         num_token_types=draw(st.sampled_from((2, 0, 1, 4))),
         position_kind=position_kind,
         position_offset=draw(st.integers(0, 2)) if position_kind == "learned" else 0,
-        rope_thetas=tuple(draw(thetas) for _ in range(layers)) if position_kind == "rotary" else (),
-        windows=tuple(draw(windows) for _ in range(layers)),
+        rope_thetas=per_layer(thetas) if position_kind == "rotary" else (),
+        windows=per_layer(windows),
         norm_order=order,
         norm_kind=draw(st.sampled_from(("layer", "rms"))),
         norm_eps=draw(st.sampled_from((1e-12, 1e-5, 1e-3))),
         norm_bias=draw(st.sampled_from((True, False))),
         embedding_norm=draw(st.sampled_from((True, False))),
-        first_attention_norm=order == "post" or draw(st.sampled_from((True, False))),
+        first_attention_norm=order == "post" or shared or draw(st.sampled_from((True, False))),
         final_norm=draw(st.sampled_from((False, True))),
         mlp_kind=draw(st.sampled_from(("dense", "gated"))),
         activation=draw(st.sampled_from(("gelu_exact", "gelu_tanh", "relu", "silu"))),
@@ -138,15 +162,6 @@ def problems(draw: Callable[[st.SearchStrategy], Any], dtypes: tuple[str, ...] =
         residual_dropout=draw(rates),
         init_std=0.02,
         scan_layers=draw(st.sampled_from((True, False))),
-    )
-    return Problem(
-        config,
-        scale.batch,
-        scale.length,
-        mask=draw(st.sampled_from(MASKS)),
-        positions=draw(st.booleans()),
-        seed=draw(st.integers(0, 2**16)),
-        dtype=draw(st.sampled_from(dtypes)),
     )
 
 
@@ -213,3 +228,17 @@ def from_json(text: str) -> tuple[Problem, str | None, str]:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"not a replay file: {type(error).__name__}: {error}") from error
+
+
+@st.composite
+def _heads(draw: Callable[[st.SearchStrategy], Any], scale: Scale) -> dict[str, Any]:
+    """The tables' width and the head that goes back to it."""
+    table_dim = draw(st.sampled_from((None, scale.table_dim)))
+    activation = draw(st.sampled_from(("gelu_exact", "relu") if table_dim else ("gelu_exact", None)))
+    return {
+        "table_dim": table_dim,
+        "mlm_activation": activation,
+        "mlm_transform_bias": activation is not None and draw(st.booleans()),
+        "mlm_decoder_bias": draw(st.sampled_from((True, False))),
+        "mlm_tied": draw(st.sampled_from((True, False))),
+    }

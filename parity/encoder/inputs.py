@@ -122,10 +122,10 @@ class Inputs:
     def _keeps(self) -> torch_ref.EncoderKeeps | None:
         if self.key is None:
             return None
-        config, shape_BTD = self.config, (*self.case.tokens_BT.shape, self.config.embed_dim)
-        layers = [dropout.layer_keeps(self.key, layer, config, shape_BTD) for layer in range(config.num_layers)]
+        config, shape_BT = self.config, self.case.tokens_BT.shape
+        layers = [dropout.layer_keeps(self.key, layer, config, shape_BT) for layer in range(config.num_layers)]
         return torch_ref.EncoderKeeps(
-            tensor(dropout.embedding_keep(self.key, config, shape_BTD)),
+            tensor(dropout.embedding_keep(self.key, config, shape_BT)),
             tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers),
         )
 

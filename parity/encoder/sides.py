@@ -30,6 +30,8 @@ class SideTaps(NamedTuple):
     """Every value of one side, in the order computed; None where a case or config has no such value."""
 
     embedding: Any
+    embedding_projection: Any | None
+    relative_bias: Any | None
     layers: tuple[Any, ...]
     final_norm: Any | None
     output: Any
@@ -107,9 +109,7 @@ def run_jax(side: JaxSide, inputs: JaxInputs) -> SideTaps:
         sums = objective.cross_entropy_sums(picked_BKV, targets.labels, targets.weights)
         mlm = sums.loss / sums.targets
     return SideTaps(
-        taps.embedding,
-        taps.layers,
-        taps.final_norm,
+        *taps,
         output_BTD,
         head_taps,
         pooler_taps,
@@ -161,9 +161,8 @@ def run_torch(side: TorchSide, inputs: Inputs) -> SideTaps:
         picked_BKV = logits_BTV.take_along_dim(targets_BK.long()[:, :, None], dim=1)
         total, count = torch_ref.masked_lm_loss(picked_BKV, labels_BK, weights_BK)
         mlm = total / count
-    return SideTaps(
-        taps.embedding, taps.layers, taps.final_norm, output_BTD, head_taps, pooler_taps, mean_BD, projection, mlm
-    )
+    parts = (taps.embedding, taps.embedding_projection, taps.relative_bias, taps.layers, taps.final_norm)
+    return SideTaps(*parts, output_BTD, head_taps, pooler_taps, mean_BD, projection, mlm)
 
 
 def run_torch_as_trained(side: TorchSide, inputs: Inputs) -> torch.Tensor:

@@ -68,8 +68,7 @@ class Lesson:
         for index, fields in enumerate(
             zip(*(np.split(f, config.accumulate) for f in batches.batch(step)), strict=True)
         ):
-            shape_BTD = (*fields[0].shape, encoder.embed_dim)
-            embedding, layers = _draw(encoder, shape_BTD, micro_batch_key(key, index))
+            embedding, layers = _draw(encoder, fields[0].shape, micro_batch_key(key, index))
             keeps = torch_ref.EncoderKeeps(
                 tensor(embedding), tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers)
             )
@@ -78,10 +77,10 @@ class Lesson:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _draw(config: EncoderConfig, shape_BTD: tuple[int, int, int], key: jax.Array) -> tuple[Any, list[Any]]:
+def _draw(config: EncoderConfig, shape_BT: tuple[int, int], key: jax.Array) -> tuple[Any, list[Any]]:
     """What dropout keeps of the embeddings and in every layer."""
-    layers = [dropout.layer_keeps(key, layer, config, shape_BTD) for layer in range(config.num_layers)]
-    return dropout.embedding_keep(key, config, shape_BTD), layers
+    layers = [dropout.layer_keeps(key, layer, config, shape_BT) for layer in range(config.num_layers)]
+    return dropout.embedding_keep(key, config, shape_BT), layers
 
 
 class JaxRun:

@@ -24,8 +24,19 @@ MODERNBERT = (
         "mlp_kind": "gated",
         "attention_bias": False,
         "mlp_bias": False,
+        "mlm_transform_bias": False,
         "windows": (None, 3),
     }
+)
+FOUR_LAYERS = {"num_layers": 4, "layer_groups": (0, 1, 2, 3), "windows": (None,) * 4}
+UNTIED = {"mlm_activation": None, "mlm_transform_bias": False, "mlm_tied": False, "mlm_decoder_bias": False}
+# EuroBERT's form: Llama's blocks around a bidirectional mask.
+LLAMA = (
+    PRE
+    | UNTIED
+    | {"position_kind": "rotary", "rope_thetas": (250.0, 250.0), "norm_kind": "rms", "norm_bias": False}
+    | {"embedding_norm": False, "num_token_types": 0, "mlp_kind": "gated", "activation": "silu"}
+    | {"attention_bias": False, "mlp_bias": False, "num_heads": 6, "num_key_value_heads": 2}
 )
 
 # What each variant changes in EncoderConfig.tiny(), which has BERT's form: post-norm, learned positions, dense GELU.
@@ -45,19 +56,24 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "pre-dropout": PRE | DROPOUT,
     "norm-eps": {"norm_eps": 1e-5},
     "norm-no-bias": {"norm_bias": False},
-    "gelu-tanh": {"activation": "gelu_tanh"},
-    "relu": {"activation": "relu"},
-    "silu": {"activation": "silu"},
+    "gelu-tanh": {"activation": "gelu_tanh", "mlm_activation": "gelu_tanh"},
+    "relu": {"activation": "relu", "mlm_activation": "relu"},
+    "silu": {"activation": "silu", "mlm_activation": "silu"},
     "gated": {"mlp_kind": "gated"},
-    "gated-silu": PRE | {"mlp_kind": "gated", "activation": "silu"},
     "sinusoidal": {"position_kind": "sinusoidal"},
     "rotary": ROTARY,
     "position-offset": {"position_offset": 2, "norm_eps": 1e-5, "num_token_types": 1},
     "no-token-types": {"num_token_types": 0},
     "no-attention-bias": {"attention_bias": False},
-    "no-mlp-bias": {"mlp_bias": False},
+    "no-mlp-bias": {"mlp_bias": False, "mlm_transform_bias": False},
     "windows": {"windows": (None, 3)},
     "window-everywhere": PRE | {"windows": (3, 3)},
+    "factorised": {"table_dim": 12},
+    "shared-layers": FOUR_LAYERS | {"table_dim": 12, "layer_groups": (0, 1, 0, 1)},
+    "shared-layers-unrolled": FOUR_LAYERS | {"layer_groups": (0, 0, 0, 0), "scan_layers": False},
+    "relative": {"relative_buckets": 8, "relative_max_distance": 10, "num_token_types": 0},
+    "shared-keys": PRE | {"num_heads": 6, "num_key_value_heads": 3} | UNTIED,
+    "llama": LLAMA,
     "modernbert": MODERNBERT,
     "modernbert-unrolled": MODERNBERT | {"scan_layers": False},
 }
@@ -85,5 +101,5 @@ def sizes_of(config: EncoderConfig) -> Sizes:
         max_len=config.max_len,
         num_token_types=config.num_token_types,
         windows=config.windows,
-        model_sizes=(config.embed_dim, config.num_layers, *heads, config.mlp_dim),
+        model_sizes=(config.embed_dim, config.table_width, config.num_layers, *heads, config.mlp_dim),
     )

@@ -12,20 +12,20 @@ from parity.weights import Row, same
 Layout = tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]
 _AXES = (
     dict.fromkeys(("query", "rotated_query", "context"), "BTNH")
-    | dict.fromkeys(("key", "value", "rotated_key"), "BSNH")
+    | dict.fromkeys(("key", "value", "rotated_key"), "BSGH")
     | dict.fromkeys(("scores", "masked_scores", "weights"), "BNTS")
     | dict.fromkeys(("pre_activation", "up", "post_activation", "product"), "BTF")
-    | {"logits": "BTV"}
+    | {"logits": "BTV", "relative_bias": "NTS", "biased_scores": "BNTS"}
 )
 TRANSPOSED: Layout = (lambda w_IO: w_IO.T, lambda w_OI: w_OI.T)
 
 
 def rows(config: EncoderConfig) -> list[Row]:
     """How our parameters are called and laid out in torch; the only table of its kind."""
-    D, N, H = config.embed_dim, config.num_heads, config.head_dim
-    split = (lambda w_DNH: w_DNH.reshape(D, N * H).T, lambda w_CD: w_CD.T.reshape(D, N, H))
-    merge = (lambda w_NHD: w_NHD.reshape(N * H, D).T, lambda w_DC: w_DC.T.reshape(N, H, D))
-    flat = (lambda b_NH: b_NH.reshape(N * H), lambda b_C: b_C.reshape(N, H))
+    D, H = config.embed_dim, config.head_dim
+    split = (lambda w_DNH: w_DNH.reshape(D, -1).T, lambda w_CD: w_CD.T.reshape(D, -1, H))
+    merge = (lambda w_NHD: w_NHD.reshape(-1, D).T, lambda w_DC: w_DC.T.reshape(-1, H, D))
+    flat = (lambda b_NH: b_NH.reshape(-1), lambda b_C: b_C.reshape(-1, H))
     in_layers: tuple[tuple[str, str, Layout], ...] = (
         (r"(attention_norm|mlp_norm)\.scale", r"\1.weight", (same, same)),
         (r"(attention_norm|mlp_norm)\.bias", r"\1.bias", (same, same)),
@@ -36,13 +36,16 @@ def rows(config: EncoderConfig) -> list[Row]:
         (r"mlp\.(gate|up|down)\.kernel", r"mlp.\1.weight", TRANSPOSED),
         (r"mlp\.(gate|up|down)\.bias", r"mlp.\1.bias", (same, same)),
     )
-    stacked = range(0 if config.first_attention_norm else 1, config.num_layers)
+    stacked = range(0 if config.first_attention_norm else 1, len(set(config.layer_groups)))
+    squares = r"lm\.encoder\.embedding_projection|lm\.head\.transform|pooler\.dense"
     return [
         Row(r"lm\.encoder\.embedding\.(word|position|token_type)", r"lm.encoder.embedding.\1.weight"),
-        Row(r"lm\.(encoder\.embedding\.norm|encoder\.final_norm|head\.norm)\.scale", r"lm.\1.weight"),
+        Row(r"lm\.encoder\.relative_bias\.table", "lm.encoder.relative_bias.table.weight", optional=True),
+        Row(r"lm\.head\.decoder", "lm.head.decoder.weight", optional=True),
+        Row(r"lm\.(encoder\.embedding\.norm|encoder\.final_norm|head\.norm)\.scale", r"lm.\1.weight", optional=True),
         Row(r"lm\.(encoder\.embedding\.norm|encoder\.final_norm|head\.norm)\.bias", r"lm.\1.bias", optional=True),
-        Row(r"(lm\.head\.transform|pooler\.dense)\.kernel", r"\1.weight", *TRANSPOSED),
-        Row(r"(lm\.head\.transform|lm\.head|pooler\.dense)\.bias", r"\1.bias"),
+        Row(rf"({squares})\.kernel", r"\1.weight", *TRANSPOSED, optional=True),
+        Row(rf"({squares}|lm\.head)\.bias", r"\1.bias", optional=True),
         *(
             Row(rf"lm\.encoder\.layers\.{ours}", f"lm.encoder.layers.{{layer}}.{theirs}", *layout, stacked, True)
             for ours, theirs, layout in in_layers
@@ -58,7 +61,9 @@ def draws(config: EncoderConfig) -> list[Rule]:
     """How each of our parameters is drawn at random."""
     D, F, C = config.embed_dim, config.mlp_dim, config.num_heads * config.head_dim
     return [
-        Rule(r"lm\.encoder\.embedding\.(word|position|token_type)", "table"),
+        Rule(r"lm\.encoder\.(embedding\.(word|position|token_type)|relative_bias\.table)", "table"),
+        Rule(r"lm\.head\.decoder", "kernel", config.table_width),
+        Rule(r"lm\.encoder\.embedding_projection\.kernel", "kernel", config.table_width),
         Rule(r".*\.scale", "scale"),
         Rule(r".*\.bias", "bias"),
         Rule(r".*\.(query|key|value|gate|up|transform|dense)\.kernel", "kernel", D),
