@@ -9,6 +9,7 @@ from parity.bugs.mlp import MLP_BUGS
 from parity.bugs.model import ModelBug
 from parity.bugs.norm import NORM_BUGS
 from parity.bugs.rotary import ROTARY_BUGS
+from parity.bugs.sharing import SHARING_BUGS
 from parity.errors import UsageError
 
 # Where two explain a difference equally well, the earlier is named: what is special stands before what is general.
@@ -20,6 +21,7 @@ MODEL_BUGS: tuple[ModelBug, ...] = (
     *MASK_BUGS,
     *EMBEDDING_BUGS,
     *BACKWARD_BUGS,
+    *SHARING_BUGS,
     *LOADING_BUGS,
 )
 
