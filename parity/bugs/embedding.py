@@ -70,14 +70,10 @@ class _Rows(nn.Module):
 
     def __init__(self, weight: Tensor):
         super().__init__()
-        self.table, (self.num_embeddings, self.embedding_dim) = weight, weight.shape
-
-    @property
-    def weight(self) -> Tensor:
-        return self.table
+        self.weight, (self.num_embeddings, self.embedding_dim) = weight, weight.shape
 
     def forward(self, ids: Tensor) -> Tensor:
-        return nn.functional.embedding(ids, self.table)
+        return nn.functional.embedding(ids, self.weight)
 
 
 def _our_scaled_by_root(plot: JaxPlot, patch: Patch) -> None:
