@@ -24,6 +24,7 @@ from jax_encoder.precision import at_least_float32
 from parity import word_table
 from parity.bugs.precision import PrecisionBug
 from parity.cases import Case
+from parity.encoder import programs
 from parity.encoder.inputs import Inputs
 from parity.encoder.rounding import planted
 from parity.encoder.sides import TorchSide
@@ -128,6 +129,7 @@ class Deployed:
 
     def trace(self, case: Case, program: Program) -> PrecisionTrace:
         """Runs all three on one case."""
+        programs.give_back()
         inputs = Inputs.of(case, self.config, pooler=True)
         word_VD = self._word_table(inputs)
         torch_sides = (_run_torch(side, inputs, word_VD) for side in (self.reference, self.theirs))

@@ -17,7 +17,7 @@ from parity.bugs.model import JaxPlot, ModelBug, Patch
 from parity.cases import Case, make_case
 from parity.check import compare_trace
 from parity.compare import Comparison
-from parity.encoder import backward
+from parity.encoder import backward, programs
 from parity.encoder.diagnose import Evidence, copy_of, explain
 from parity.encoder.inputs import Inputs, array, tensor
 from parity.encoder.sides import (
@@ -155,6 +155,7 @@ class Pair:
 
     def __call__(self, case: Case) -> Trace:
         """Runs both sides on one case."""
+        programs.give_back()
         inputs = Inputs.of(case, self.config, pooler=self.jax.pooler)
         params = {name: jnp.asarray(array) for name, array in self.ours.items()}
         inadequate: tuple[str, ...] = ()

@@ -1,0 +1,19 @@
+"""The families that are read and written; one file each."""
+
+from jax_encoder.huggingface.families import (
+    albert,
+    bert,
+    distilbert,
+    electra,
+    eurobert,
+    modernbert,
+    mpnet,
+    roberta,
+)
+from jax_encoder.huggingface.family import Family
+
+# Where several can express an encoder, the first is written.
+FAMILIES: dict[str, Family] = {
+    module.FAMILY.name: module.FAMILY
+    for module in (bert, roberta, distilbert, electra, albert, mpnet, modernbert, eurobert)
+}

@@ -1,0 +1,109 @@
+"""What a family of published encoders is: how its config is read and written, and what its tensors are called."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jax_encoder.classifier_config import ClassifierConfig
+from jax_encoder.config import EncoderConfig
+from jax_encoder.huggingface.fields import Fields
+from jax_encoder.huggingface.rows import Row, within
+
+RowsOf = Callable[[EncoderConfig], list[Row]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Head:
+    """What one class of a family puts on the encoder.
+
+    Attributes:
+        rows: of its tensors, besides the encoder's; our names begin with head, pooler or classifier.
+        optional: groups of rows that files of this class may have too, each whole or not at all.
+        classes: the classifier's form, given the fields and the number of classes; None has no classifier.
+        num_classes: where the class and not the config says how many; None asks the config.
+    """
+
+    rows: tuple[Row, ...] = ()
+    optional: tuple[tuple[Row, ...], ...] = ()
+    classes: Callable[[Fields, int], ClassifierConfig] | None = None
+    num_classes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Family:
+    """One family, as data and a few functions.
+
+    Attributes:
+        model_types: of config.json; the first is what we write.
+        classes: how transformers' classes of each model type begin: `Bert` for `BertForMaskedLM`.
+        prefix: of the encoder's tensors within a model with heads; the encoder's own files leave it out.
+        read: the encoder's config from the fields.
+        write: the fields from an encoder's config, as far as the family has them; `read` of it shows what it lacks.
+        embedding: rows besides the layers', below the prefix; ours lie below `encoder.`.
+        layer: rows of one layer, below its name.
+        layer_names: what each set of layers' parameters is called, below the prefix.
+        heads: by the end of the class's name.
+        tied: their decoder, which is the word embedding where the config ties it.
+        duplicates: names that repeat a tensor -> the tensor.
+        buffers: tensors that are no parameters, by how they end: positions counted from 0, or token types of 0.
+    """
+
+    model_types: tuple[str, ...]
+    classes: tuple[str, ...]
+    prefix: str
+    read: Callable[[Fields], EncoderConfig]
+    write: Callable[[EncoderConfig], dict[str, Any]]
+    embedding: tuple[Row, ...]
+    layer: RowsOf
+    layer_names: Callable[[EncoderConfig], list[str]]
+    heads: dict[str, Head]
+    tied: str
+    duplicates: dict[str, str] = dataclasses.field(default_factory=dict)
+    buffers: tuple[str, ...] = ("position_ids", "token_type_ids")
+
+    @property
+    def name(self) -> str:
+        """What it is called here."""
+        return self.model_types[0]
+
+    def rows(self, config: EncoderConfig, head: Head) -> Iterator[Row]:
+        """Every row that a file with this head may have; those of parameters that the config lacks are among them."""
+        yield from within(self.embedding, self.prefix, "encoder.")
+        for index, name in enumerate(self.layer_names(config)):
+            yield from within(self.layer(config), f"{self.prefix}{name}.", f"encoder.layers.{index}.")
+        yield from head.rows
+        for group in head.optional:
+            yield from group
+
+
+def numbered(stem: str) -> Callable[[EncoderConfig], list[str]]:
+    """Layers that are called by their number."""
+    return lambda config: [f"{stem}.{layer}" for layer in range(len(set(config.layer_groups)))]
+
+
+def token_classes(fields: Fields, num_classes: int) -> ClassifierConfig:
+    """Every position by itself, straight from the encoder's output."""
+    return ClassifierConfig(num_classes=num_classes, pooling=None, activation=None, transform_bias=False, norm=False)
+
+
+def first_token_classes(activation: Any) -> Callable[[Fields, int], ClassifierConfig]:
+    """The first position, projected and bent."""
+
+    def classes(fields: Fields, num_classes: int) -> ClassifierConfig:
+        return ClassifierConfig(
+            num_classes=num_classes, pooling="first", activation=activation, transform_bias=True, norm=False
+        )
+
+    return classes
+
+
+# transformers' names of activations, and ours. All its tanh forms are one function.
+ACTIVATIONS = {
+    "gelu": "gelu_exact",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+ACTIVATION_NAMES = {"gelu_exact": "gelu", "gelu_tanh": "gelu_new", "relu": "relu", "silu": "silu"}
