@@ -44,8 +44,8 @@ def read_tensors(folder: Path, *, allow_pickle: bool = False) -> Tensors:
     if (folder / PICKLED).is_file():
         raise InputError(
             f"{folder} has only pickled weights, which can run code as they are read. Convert them where transformers "
-            f"is installed:\n  {_CONVERT.format(folder=str(folder))}\nor pass allow_pickle=True (--allow-pickle), which reads "
-            "them through torch without running anything"
+            f"is installed:\n  {_CONVERT.format(folder=str(folder))}\nor pass allow_pickle=True "
+            "(--allow-pickle), which reads them through torch without running anything"
         )
     raise InputError(f"{folder} has no weights: expected {SINGLE}, or {INDEX} and the files that it names")
 

@@ -10,7 +10,7 @@ _MAPS = 30_000
 
 
 def give_back(limit: int = _MAPS) -> None:
-    """Forgets what was compiled once the process has more than `limit` memory maps; where Linux does not tell, never."""
+    """Forgets what was compiled once the process has more than `limit` memory maps, where the system tells how many."""
     try:
         maps = Path("/proc/self/maps").read_bytes().count(b"\n")
     except OSError:
