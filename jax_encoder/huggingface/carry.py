@@ -64,7 +64,7 @@ def carry_in(tensors: Tensors, family: Family, config: EncoderConfig, head: Head
     problems: list[str] = []
     found, form = _known_names(tensors, family, config, problems)
     parts = _with_optional(parts, head, found)
-    shapes = _unstacked(shapes_of(config, parts), config)
+    shapes = _single_shapes(shapes_of(config, parts), config)
     rows = [row for row in family.rows(config, head) if any(name in shapes for name in row.ours)]
     problems += _listed("is missing", (row.theirs for row in rows if row.theirs not in found))
     problems += _listed(
@@ -81,7 +81,7 @@ def carry_in(tensors: Tensors, family: Family, config: EncoderConfig, head: Head
 
 def carry_out(params: Params, family: Family, config: EncoderConfig, head: Head, parts: Parts, form: Form) -> Tensors:
     """Turns our parameters into a file's tensors; the inverse of `carry_in`."""
-    single = _unstacked_params(params, config)
+    single = unstacked(params, config)
     tensors = {
         row.theirs: row.join(single) for row in family.rows(config, head) if all(name in single for name in row.ours)
     }
@@ -167,7 +167,7 @@ def _listed(what: str, names: Iterable[str]) -> list[str]:
     return [f"{name} {what}" for name in every[:_LISTED]] + more
 
 
-def _unstacked(shapes: Mapping[str, tuple[int, ...]], config: EncoderConfig) -> dict[str, tuple[int, ...]]:
+def _single_shapes(shapes: Mapping[str, tuple[int, ...]], config: EncoderConfig) -> dict[str, tuple[int, ...]]:
     """Shapes with layers counted one by one."""
     single: dict[str, tuple[int, ...]] = {}
     for name, shape in shapes.items():
@@ -175,7 +175,7 @@ def _unstacked(shapes: Mapping[str, tuple[int, ...]], config: EncoderConfig) -> 
     return single
 
 
-def _unstacked_params(params: Params, config: EncoderConfig) -> dict[str, np.ndarray]:
+def unstacked(params: Params, config: EncoderConfig) -> dict[str, np.ndarray]:
     """Parameters with layers counted one by one."""
     single: dict[str, np.ndarray] = {}
     for name, array in params.items():
@@ -195,7 +195,7 @@ def _singles(name: str, config: EncoderConfig) -> list[tuple[str, int | None]]:
 
 
 def _stacked(params: Params, shapes: Mapping[str, tuple[int, ...]], config: EncoderConfig) -> dict[str, np.ndarray]:
-    """The inverse of `_unstacked_params`; layers of one kind have one dtype, the widest."""
+    """The inverse of `unstacked`; layers of one kind have one dtype, the widest."""
     stacked = {}
     for name in shapes:
         singles = _singles(name, config)

@@ -1,0 +1,114 @@
+"""Small encoders of every published family, drawn at random as fields of a config.json. Data only, no framework."""
+
+from typing import Any
+
+import numpy as np
+
+from jax_encoder.huggingface.families import FAMILIES
+
+# Token 3 pads: transformers gives its row of the word table no gradient, so no case has it at a token's place.
+PAD = 3
+_SEPARATE_HEADS = ("num_attention_heads", "hidden_size", "num_hidden_layers", "intermediate_size")
+_DISTIL_NAMES = ("n_heads", "dim", "n_layers", "hidden_dim")
+
+
+def draw_fields(family: str, seed: int) -> dict[str, Any]:
+    """The fields of a small encoder of a family; no two sizes are equal, nor equal to a case's batch or length."""
+    rng = np.random.default_rng((seed, sorted(FAMILIES).index(family)))
+    sizes = _DISTIL_NAMES if family == "distilbert" else _SEPARATE_HEADS
+    heads, head_dim = [(2, 10), (3, 8), (4, 6), (6, 8)][int(rng.integers(4))]
+    layers = int(rng.integers(2, 5))
+    common: dict[str, Any] = {
+        "model_type": family,
+        "vocab_size": int(rng.integers(53, 80)),
+        "max_position_embeddings": int(rng.integers(33, 41)),
+        **dict(zip(sizes, (heads, heads * head_dim, layers, int(rng.integers(26, 32))), strict=True)),
+    }
+    return common | _OWN[family](rng, heads, layers)
+
+
+def _bert(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    return {
+        "type_vocab_size": int(rng.integers(2, 4)),
+        "hidden_act": _one_of(rng, ("gelu", "gelu_new", "relu", "silu")),
+        "layer_norm_eps": _one_of(rng, (1e-12, 1e-5)),
+        "tie_word_embeddings": bool(rng.integers(4)),
+        "pad_token_id": PAD,
+    }
+
+
+def _roberta(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    return _bert(rng, heads, layers) | {"pad_token_id": int(rng.integers(1, 3))}
+
+
+def _distilbert(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    return {
+        "activation": _one_of(rng, ("gelu", "relu")),
+        "tie_word_embeddings": bool(rng.integers(4)),
+        "pad_token_id": PAD,
+    }
+
+
+def _electra(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    return _bert(rng, heads, layers) | {"embedding_size": int(rng.integers(14, 18)), "hidden_act": "gelu"}
+
+
+def _albert(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    return _bert(rng, heads, layers) | {
+        "embedding_size": int(rng.integers(14, 18)),
+        "num_hidden_groups": int(rng.integers(1, layers + 1)),
+        "inner_group_num": int(rng.integers(1, 3)),
+    }
+
+
+def _mpnet(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    bert = _bert(rng, heads, layers)
+    return {name: bert[name] for name in ("hidden_act", "layer_norm_eps", "tie_word_embeddings")} | {"pad_token_id": 1}
+
+
+def _modernbert(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    kinds = ["full_attention", *(_one_of(rng, ("full_attention", "sliding_attention")) for _ in range(layers - 1))]
+    switches = ("norm_bias", "attention_bias", "mlp_bias", "classifier_bias", "decoder_bias", "tie_word_embeddings")
+    return {name: bool(rng.integers(2)) for name in switches} | {
+        "hidden_activation": _one_of(rng, ("gelu", "silu")),
+        "classifier_activation": _one_of(rng, ("gelu", "relu")),
+        "classifier_pooling": _one_of(rng, ("cls", "mean")),
+        "norm_eps": _one_of(rng, (1e-5, 1e-3)),
+        "local_attention": 2 * int(rng.integers(2, 5)),
+        "layer_types": kinds,
+        "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 250.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 40.0},
+        },
+        "pad_token_id": PAD,
+        **dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0),
+    }
+
+
+def _eurobert(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    switches = ("attention_bias", "mlp_bias", "tie_word_embeddings")
+    return {name: bool(rng.integers(2)) for name in switches} | {
+        "num_key_value_heads": _one_of(rng, [each for each in range(1, heads + 1) if heads % each == 0]),
+        "hidden_act": _one_of(rng, ("silu", "gelu")),
+        "rms_norm_eps": _one_of(rng, (1e-5, 1e-3)),
+        "classifier_pooling": _one_of(rng, ("late", "bos", "mean")),
+        "rope_parameters": {"rope_type": "default", "rope_theta": 250.0},
+        "pad_token_id": PAD,
+        **dict.fromkeys(("bos_token_id", "eos_token_id", "mask_token_id"), 0),
+    }
+
+
+_OWN = {
+    "bert": _bert,
+    "roberta": _roberta,
+    "distilbert": _distilbert,
+    "electra": _electra,
+    "albert": _albert,
+    "mpnet": _mpnet,
+    "modernbert": _modernbert,
+    "eurobert": _eurobert,
+}
+
+
+def _one_of(rng: np.random.Generator, choices: Any) -> Any:
+    return choices[int(rng.integers(len(choices)))]

@@ -1,0 +1,149 @@
+"""transformers' own model of a family, in float64, and what it computes.
+
+Axes: R rows as transformers is given them, U columns.
+"""
+
+import contextlib
+import importlib
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import transformers
+from torch import Tensor, nn
+
+from jax_encoder.huggingface.family import Family
+from parity.errors import MismatchError
+from parity.published.form import Published
+from parity.published.inputs import Inputs
+
+# These compute rotations, norms or the softmax in float32 whatever their dtype.
+_NARROW = ("modernbert", "eurobert")
+
+
+class _Float64Torch(ModuleType):
+    """torch, but whoever asks it for float32 gets float64."""
+
+    float = float32 = torch.float64
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+@contextlib.contextmanager
+def wide(family: str) -> Iterator[None]:
+    """Lets a family's code compute in float64 where it would fall back to float32."""
+    if family not in _NARROW:
+        yield
+        return
+    module: Any = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
+    plain = torch.Tensor.float
+    module.torch, torch.Tensor.float = _Float64Torch("torch"), torch.Tensor.double  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        module.torch, torch.Tensor.float = torch, plain  # type: ignore[method-assign]
+
+
+def build(published: Published) -> Any:
+    """A model of the class, in float64 and in evaluation; within `wide`."""
+    given = {name: value for name, value in published.fields.items() if name != "model_type"}
+    config = transformers.AutoConfig.for_model(published.family.name, **given, num_labels=published.num_classes)
+    config._attn_implementation = "eager"
+    return getattr(transformers, published.architecture)(config).double().eval()
+
+
+def load(model: nn.Module, tensors: Mapping[str, np.ndarray], family: Family) -> None:
+    """Gives a model its weights, all of them and no other.
+
+    Raises:
+        MismatchError: names that one side lacks, or shapes that differ.
+    """
+    state = dict(model.state_dict())
+    repeats = {*family.duplicates, family.tied}
+    prefixed = {name if name in state else name.removeprefix(family.prefix): a for name, a in tensors.items()}
+    missing = state.keys() - prefixed.keys() - repeats
+    extra = prefixed.keys() - state.keys()
+    if missing or extra:
+        raise MismatchError(
+            f"{type(model).__name__} has no weight for {sorted(missing)}, and none like {sorted(extra)}"
+        )
+    try:
+        model.load_state_dict(
+            {name: torch.from_numpy(np.array(array)) for name, array in prefixed.items()}, strict=False
+        )
+    except RuntimeError as error:
+        raise MismatchError(str(error)) from error
+
+
+class Values(NamedTuple):
+    """What both sides compute, at tokens; None for what the class lacks or the case has no use for."""
+
+    hidden: tuple[Any, ...]
+    weights: tuple[Any, ...]
+    logits: Any | None
+    pooled: Any | None
+    classes: Any | None
+    loss: Any | None
+
+
+def answer(model: Any, inputs: Inputs, published: Published) -> Values:
+    """What the model computes on one case."""
+    output = model(**_given(inputs, published), output_hidden_states=True, output_attentions=True)
+    valid_RU = torch.from_numpy(inputs.alone.valid)
+    logits, classes = _scores(output, published)
+    if classes is not None and published.by_token:
+        classes = classes[valid_RU]
+    elif classes is not None:
+        classes = None if inputs.packed else classes[valid_RU.any(dim=1)]
+    pooled = output.get("pooler_output") if published.parts.pooler else None
+    return Values(
+        hidden=tuple(state[valid_RU] for state in output.hidden_states),
+        weights=() if inputs.packed else tuple(each.transpose(1, 2)[valid_RU] for each in output.attentions),
+        logits=None if logits is None else logits[valid_RU],
+        pooled=None if pooled is None or inputs.packed else pooled[valid_RU.any(dim=1)],
+        classes=classes,
+        loss=output.get("loss"),
+    )
+
+
+def _given(inputs: Inputs, published: Published) -> dict[str, Tensor]:
+    """The case by transformers' names."""
+    alone, config, offset = inputs.alone, published.config, published.config.position_offset
+    arrays: dict[str, Any] = {"input_ids": alone.tokens, "attention_mask": alone.valid}
+    if alone.positions is not None:
+        arrays["position_ids"] = alone.positions + offset
+    elif offset:
+        # Left to themselves, these families count the tokens that are not padding.
+        arrays["position_ids"] = np.broadcast_to(np.arange(alone.tokens.shape[1]) + offset, alone.tokens.shape)
+    if alone.token_types is not None and config.num_token_types:
+        arrays["token_type_ids"] = alone.token_types
+    arrays |= labels(inputs, published)
+    return {name: torch.from_numpy(np.array(array, np.int64)) for name, array in arrays.items()}
+
+
+def labels(inputs: Inputs, published: Published) -> dict[str, np.ndarray]:
+    """What the class's own loss asks for; nothing where padding would enter the loss."""
+    task = published.task
+    if task in ("ForMaskedLM", "ForTokenClassification"):
+        return {"labels": inputs.labels_RU}
+    if task == "ForSequenceClassification" and inputs.valid_BT.any(axis=1).all() and not inputs.packed:
+        return {"labels": inputs.classes_B}
+    if task == "ForQuestionAnswering" and inputs.full:
+        return dict(zip(("start_positions", "end_positions"), inputs.spans_B2.T, strict=True))
+    return {}
+
+
+def _scores(output: Any, published: Published) -> tuple[Tensor | None, Tensor | None]:
+    """Scores of words and of classes, last axis C, whatever the class calls them."""
+    if published.parts.classifier is None:
+        return (output["logits"] if published.parts.head else None), None
+    if "start_logits" in output:
+        return None, torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
+    if published.parts.head:
+        names = ("seq_relationship_logits", "sop_logits")
+        return output["prediction_logits"], next(output[name] for name in names if name in output)
+    scores = output["logits"]
+    return None, scores[..., None] if published.task == "ForPreTraining" else scores

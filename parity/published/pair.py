@@ -1,0 +1,167 @@
+"""A family's class and our model, with equal parameters, on one case: values at tokens, loss and gradients."""
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import torch
+
+from jax_encoder import masks
+from jax_encoder.huggingface.carry import NEW, carry_in, carry_out, unstacked
+from jax_encoder.model import Model, ModelTaps, Outputs, shapes_of
+from parity.cases import Case
+from parity.encoder import programs
+from parity.encoder.backward import name_of, scales_among
+from parity.encoder.inputs import array
+from parity.encoder.weights import draws
+from parity.errors import MismatchError
+from parity.published import oracle
+from parity.published.form import Published
+from parity.published.inputs import Inputs
+from parity.published.oracle import Values
+from parity.randomise import Rule, randomise
+from parity.sites import Site, flatten, leaves
+from parity.subject import Part, Trace
+
+_LOSS = "projection"
+_QUICKLY = {"xla_backend_optimization_level": 0}
+
+
+class Pair:
+    """Both sides; every parameter is random.
+
+    Raises:
+        MismatchError: the weights of one do not fit the other.
+    """
+
+    def __init__(self, published: Published):
+        self.published = published
+        self.params = _draw(published)
+        with oracle.wide(published.family.name):
+            self.model = oracle.build(published)
+            tensors = carry_out(self.params, published.family, published.config, published.head, published.parts, NEW)
+            oracle.load(self.model, tensors, published.family)
+
+    def __call__(self, case: Case) -> Trace:
+        """Runs both on one case: all values, then the gradients of a random projection of them."""
+        programs.give_back()
+        published = self.published
+        inputs = Inputs.of(
+            case, published.config, pad=int(published.fields["pad_token_id"]), num_labels=max(2, published.num_classes)
+        )
+        with oracle.wide(published.family.name):
+            try:
+                theirs = oracle.answer(self.model, inputs, published)
+            except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
+                raise MismatchError(f"transformers cannot run it: {type(error).__name__}: {error}") from error
+            directions = [np.random.default_rng(i).standard_normal(one.shape) for i, one in enumerate(leaves(theirs))]
+            total: Any = sum(
+                (one * torch.from_numpy(np.asarray(direction))).sum()
+                for one, direction in zip(leaves(theirs), directions, strict=True)
+            )
+            weights = dict(self.model.named_parameters())
+            grads = torch.autograd.grad(total, list(weights.values()), allow_unused=True, materialize_grads=True)
+        ours, our_total, our_grads = self._ours(inputs, directions)
+        values = Part(
+            (*flatten(ours), Site(_LOSS, np.asarray(our_total))),
+            (*flatten(_arrays(theirs)), Site(_LOSS, array(total))),
+        )
+        expected = self._named({name: array(grad) for name, grad in zip(weights, grads, strict=True)})
+        actual = unstacked(our_grads, published.config)
+        return Trace((values, _derivatives(actual, expected)))
+
+    def _ours(self, inputs: Inputs, directions: list[np.ndarray]) -> tuple[Values, Any, dict[str, np.ndarray]]:
+        """Our values, their projection, and its gradients."""
+        case, published = inputs.case, self.published
+        types = case.token_types_BT if published.config.num_token_types else None
+        given: dict[str, Any] = {
+            "tokens_BT": case.tokens_BT,
+            "mask_BTS": masks.from_segments(jnp.asarray(case.segments_BT)),
+            "positions_BT": case.positions_BT,
+            "token_types_BT": types,
+        }
+        on_device = {name: None if value is None else jnp.asarray(value) for name, value in given.items()}
+
+        def project(params: dict[str, Any]) -> tuple[Any, Values]:
+            model = Model.of(published.config, published.parts, params, dtype=jnp.float64, param_dtype=jnp.float64)
+            values = _values(*model(**on_device), inputs, published)
+            pairs = zip(leaves(values), directions, strict=True)
+            return sum((one * jnp.asarray(direction)).sum() for one, direction in pairs), values
+
+        params = {name: jnp.asarray(value) for name, value in self.params.items()}
+        run = jax.jit(jax.value_and_grad(project, has_aux=True), compiler_options=_QUICKLY)
+        (total, values), grads = run(params)
+        return values, total, {name: np.asarray(grad) for name, grad in grads.items()}
+
+    def _named(self, grads: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """transformers' gradients by our names: what is done to a weight's layout is done to its gradient's."""
+        one = self.published
+        carried = carry_in(grads, one.family, one.config, one.head, one.parts, one.architecture)
+        return unstacked(carried.params, one.config)
+
+
+def _draw(published: Published) -> dict[str, np.ndarray]:
+    """Every parameter of ours, at random."""
+    config = published.config
+    rules = [rule._replace(name=rule.name.replace(r"lm\.", "")) for rule in draws(config)]
+    # The encoder's rules know the names of kernels wherever they stand.
+    rules.append(Rule(r"classifier\.output\.kernel", "kernel", config.embed_dim))
+    shapes = shapes_of(config, published.parts)
+    return randomise(shapes, [rule for rule in rules if any(re.fullmatch(rule.name, name) for name in shapes)], seed=0)
+
+
+def _values(outputs: Outputs, taps: ModelTaps, inputs: Inputs, published: Published) -> Values:
+    """What ours computes, as the reference has it."""
+    valid, rows = (inputs.alone.rows, inputs.alone.columns), np.flatnonzero(inputs.valid_BT.any(axis=1))
+    encoder, post = taps.encoder, published.config.norm_order == "post"
+    entry = encoder.embedding.total if encoder.embedding.norm is None else encoder.embedding.norm
+    entry = entry if encoder.embedding_projection is None else encoder.embedding_projection
+    after = [layer.mlp_norm if post else layer.mlp_residual for layer in encoder.layers]
+    hidden = [entry, *after[:-1], outputs.hidden]
+    weights = [layer.attention.weights.swapaxes(1, 2) for layer in encoder.layers]
+    classes = outputs.classes
+    if classes is not None and published.by_token:
+        classes = classes[valid]
+    elif classes is not None:
+        classes = None if inputs.packed else classes[rows]
+    logits = None if outputs.logits is None else outputs.logits[valid]
+    return Values(
+        hidden=tuple(each[valid] for each in hidden),
+        weights=() if inputs.packed else tuple(each[valid] for each in weights),
+        logits=logits,
+        pooled=None if outputs.pooled is None or inputs.packed else outputs.pooled[rows],
+        classes=classes,
+        loss=_loss(outputs, classes, logits, inputs, published),
+    )
+
+
+def _loss(outputs: Outputs, classes: Any, logits: Any, inputs: Inputs, published: Published) -> Any | None:
+    """The class's loss, in the cases in which the reference is asked for it."""
+    asked = oracle.labels(inputs, published)
+    if not asked:
+        return None
+    if "start_positions" in asked:
+        assert outputs.classes is not None, "question answering has classes"
+        scores = jnp.moveaxis(outputs.classes, 2, 1)  # start and end, over the columns
+        return optax.softmax_cross_entropy_with_integer_labels(scores, jnp.asarray(inputs.spans_B2)).mean()
+    if published.task == "ForSequenceClassification":
+        return optax.softmax_cross_entropy_with_integer_labels(classes, jnp.asarray(inputs.classes_B)).mean()
+    labels = inputs.labels_BT[inputs.alone.rows, inputs.alone.columns]
+    scores = classes if logits is None else logits
+    losses = optax.softmax_cross_entropy_with_integer_labels(scores, jnp.asarray(labels.clip(0)))
+    return losses[np.flatnonzero(labels >= 0)].mean()
+
+
+def _arrays(values: Values) -> Any:
+    return jax.tree.map(array, values, is_leaf=lambda leaf: isinstance(leaf, torch.Tensor))
+
+
+def _derivatives(actual: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> Part:
+    return Part(
+        tuple(Site(name_of(_LOSS, name), np.asarray(actual[name])) for name in sorted(actual)),
+        tuple(Site(name_of(_LOSS, name), expected[name]) for name in sorted(expected)),
+        scales={name_of(_LOSS, name): scale for name, scale in scales_among(expected).items()},
+    )

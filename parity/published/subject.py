@@ -1,0 +1,54 @@
+"""What `python -m parity check --against transformers` checks: every class of every family."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import transformers
+
+from jax_encoder.huggingface.families import FAMILIES
+from parity.cases import Sizes
+from parity.encoder.subject import EncoderSubject
+from parity.encoder.variants import sizes_of
+from parity.published.form import Published
+from parity.published.pair import Pair
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedVariant:
+    """One class of one family, with sizes and options drawn at random."""
+
+    family: str
+    task: str
+    seed: int
+    by_default: bool = True
+
+    @property
+    def sizes(self) -> Sizes:
+        return sizes_of(Published.draw(self.family, self.task, self.seed).config)
+
+    def build(self) -> Pair:
+        return Pair(Published.draw(self.family, self.task, self.seed))
+
+
+class PublishedSubject(EncoderSubject):
+    """Our encoder against transformers' classes.
+
+    Args:
+        families: whose; empty takes all.
+        seed: of sizes and options.
+    """
+
+    name = "jax_encoder against transformers"
+
+    def __init__(self, families: tuple[str, ...] = (), seed: int = 0):
+        self.families, self.seed = families or tuple(FAMILIES), seed
+
+    def variants(self) -> dict[str, PublishedVariant]:  # type: ignore[override]
+        return {
+            FAMILIES[family].classes[0] + task: PublishedVariant(family, task, self.seed)
+            for family in self.families
+            for task in FAMILIES[family].heads
+        }
+
+    def environment(self) -> Mapping[str, str]:
+        return {**super().environment(), "transformers": transformers.__version__}
