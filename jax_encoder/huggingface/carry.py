@@ -85,8 +85,10 @@ def carry_out(params: Params, family: Family, config: EncoderConfig, head: Head,
     tensors = {
         row.theirs: row.join(single) for row in family.rows(config, head) if all(name in single for name in row.ours)
     }
-    for name in form.repeated:
-        tensors[name] = tensors[_original(name, family)]
+    # transformers repeats biases by itself only where it ties the decoder, too.
+    for name in (*form.repeated, *(() if config.mlm_tied else family.duplicates)):
+        if _original(name, family) in tensors:
+            tensors[name] = tensors[_original(name, family)]
     return {form.names.get(name, name): array for name, array in tensors.items()} | dict(form.buffers)
 
 
