@@ -1,4 +1,5 @@
-"""Trains an encoder: `python train.py pretrain --help`, `python train.py resume --help`."""
+"""Trains an encoder: `python train.py pretrain --help`, `python train.py resume --help`,
+`python train.py export --help`."""
 
 import dataclasses
 import sys
@@ -19,8 +20,20 @@ class Resume:
     """Folder of the run."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Writes a trained encoder as a folder that transformers and sentence-transformers load."""
+
+    run: tyro.conf.Positional[str]
+    """Folder of the run."""
+    to: str
+    """Folder to make."""
+
+
 Command = (
-    Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")] | Annotated[Resume, tyro.conf.subcommand("resume")]
+    Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
+    | Annotated[Resume, tyro.conf.subcommand("resume")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
 )
 
 
@@ -46,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(command: PretrainConfig | Resume) -> int:
+def _run(command: PretrainConfig | Resume | Export) -> int:
     # Imported here, so that --help and a mistyped option need not wait for JAX.
     from pathlib import Path
 
@@ -59,6 +72,12 @@ def _run(command: PretrainConfig | Resume) -> int:
     from jax_encoder.training.summary import finish
 
     console = Console()
+    if isinstance(command, Export):
+        from jax_encoder.huggingface.export import export_run
+
+        folder = export_run(Path(command.run), Path(command.to))
+        console.print(f"wrote {folder}: AutoModelForMaskedLM.from_pretrained({str(folder)!r}) loads it", soft_wrap=True)
+        return 0
     if isinstance(command, PretrainConfig):
         session = prepare(command, console)
     else:

@@ -19,7 +19,8 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.encoder import Encoder, EncoderTaps
 from jax_encoder.heads import MLMHead, MLMHeadTaps, Pooler, PoolerTaps
 
-Params = Mapping[str, np.ndarray]
+# By name; arrays of numpy or JAX.
+Params = Mapping[str, Any]
 
 
 class Parts(NamedTuple):

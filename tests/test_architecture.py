@@ -23,6 +23,7 @@ FORBIDDEN = {
     "parity/jax_graph.py": (OURS | FRAMEWORKS) - {"parity", "jax"},
     "parity/torch_graph.py": (OURS | FRAMEWORKS) - {"parity", "torch"},
     "parity/encoder/": {"train", "benchmarks", "transformers"},
+    "parity/published/": {"train", "benchmarks"},
     "parity/encoder/random_config.py": (OURS | FRAMEWORKS) - {"jax_encoder", "parity"},
     "parity/encoder/variants.py": (OURS | FRAMEWORKS) - {"jax_encoder", "parity"},
     "parity/encoder/weights.py": (OURS | FRAMEWORKS) - {"jax_encoder", "parity"},

@@ -1,16 +1,20 @@
 """`python -m parity check`."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Literal
 
 import tyro
 
 from parity.cases import CASE_NAMES, make_case
 from parity.check import check, choose, chosen_variants
 from parity.commands import common
+from parity.errors import UsageError
 from parity.subject import Subject
 from parity.verdict import Report
 
-BINDING = "parity.encoder.subject"  # subject() -> Subject
+# subject(families, seed) or subject() -> Subject, and CASES, the names of the cases that it can take
+BINDINGS = {"torch_ref": "parity.encoder.subject", "transformers": "parity.published.subject"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,6 +22,12 @@ class Check(common.Output):
     """Compares both sides at every site, with random parameters, on every variant and case. Prints a report whose first
     line is the verdict; ends with status 0 if it is PASS, 1 if it is FAIL or VACUOUS."""
 
+    against: Literal["torch_ref", "transformers"] = "torch_ref"
+    """The reference: our own, written from the papers, or transformers' classes of the published families."""
+    family: common.Names = ()
+    """With --against transformers, check the classes of this family only; may be given several times."""
+    seed: int = 0
+    """With --against transformers, of the encoders' sizes and options."""
     config: common.Names = ()
     """Check this variant only; may be given several times."""
     case: common.Names = ()
@@ -30,15 +40,21 @@ class Check(common.Output):
     def run(self, subject: Subject | None = None) -> int:
         """Returns the exit status; `subject` is what to check, None takes our encoders."""
         self.check_files()
-        subject = subject or common.load(BINDING).subject()
+        if self.against == "torch_ref" and (self.family or self.seed):
+            raise UsageError("--family and --seed choose among transformers' classes: add --against transformers")
+        known = CASE_NAMES
+        if subject is None:
+            binding = common.load(BINDINGS[self.against])
+            chosen = (self.family, self.seed) if self.against == "transformers" else ()
+            subject, known = binding.subject(*chosen), binding.CASES
         if self.list:
             print(_listing(subject))
             return 0
-        return self.conclude(self._check(subject))
+        return self.conclude(self._check(subject, known))
 
-    def _check(self, subject: Subject) -> Report:
+    def _check(self, subject: Subject, known: Sequence[str]) -> Report:
         variants = chosen_variants(subject, self.config or None)
-        cases, dtypes = choose("case", self.case or None, CASE_NAMES), tuple(dict.fromkeys(self.dtype))
+        cases, dtypes = choose("case", self.case or None, known), tuple(dict.fromkeys(self.dtype))
         with common.progress(len(variants) * len(cases) * (1 + len(dtypes))) as advance:
 
             def progress(variant: str, case: str) -> None:

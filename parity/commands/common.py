@@ -31,6 +31,8 @@ def load(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
+        if error.name == "transformers":
+            raise UsageError("--against transformers needs transformers: pip install transformers") from error
         raise UsageError(f"{error}; a check needs both frameworks: pip install 'jax-encoder[parity]'") from error
 
 

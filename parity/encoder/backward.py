@@ -21,6 +21,9 @@ from parity.weights import Table
 
 Arrays = Mapping[str, np.ndarray]
 
+# A derivative so much smaller than what flows into it is what cancellation left of it, with as many digits fewer.
+_CANCELLED = 1e-4
+
 
 def name_of(loss: str, value: str) -> str:
     """What the derivative is called."""
@@ -98,16 +101,21 @@ class Backward:
         """How large what flows into each derivative is: one that is truly zero has no scale of its own.
 
         Such are the gradient of a key's bias, and the cotangent of the only channel that a norm after a ReLU reads.
+        What is computed from the little that cancellation left, as from a saturated softmax, inherits its scale.
         """
         readers = _readers(self.graph)
         found = {name: [one for one in readers[name] if one in theirs] for name in self.values}
         for ours, names in _torch_names(self.table).items():
             for name in names:
                 found[name] = [one for one in self.graph.readers[ours] if one in theirs and _same_layer(name, one)]
-        return {
-            name_of(self.loss, name): max((_largest(theirs[one]) for one in flowing if one not in LOSSES), default=0.0)
-            for name, flowing in found.items()
-        }
+        scales: dict[str, float] = {}
+        for name, flowing in found.items():
+            into = [one for one in flowing if one not in LOSSES]
+            cancelled = [one for one in into if _largest(theirs[one]) < _CANCELLED * scales.get(one, 0.0)]
+            scales[name] = max(
+                (*(_largest(theirs[one]) for one in into), *(scales[one] for one in cancelled)), default=0.0
+            )
+        return {name_of(self.loss, name): scale for name, scale in scales.items()}
 
     def _gradients(self, grads: Arrays) -> list[Site]:
         reached = _reached(self.graph, self.loss)

@@ -9,7 +9,7 @@ import jax
 import torch
 
 from jax_encoder.config import EncoderConfig
-from parity.cases import Sizes
+from parity.cases import CASE_NAMES, Sizes
 from parity.encoder.pair import Pair
 from parity.encoder.precision import precision_runs
 from parity.encoder.preflight import preflight
@@ -82,3 +82,6 @@ class EncoderSubject:
 def subject() -> EncoderSubject:
     """What the command line checks."""
     return EncoderSubject()
+
+
+CASES = CASE_NAMES

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from parity.cases import Case, from_segments
 
@@ -93,6 +94,11 @@ class Inputs:
         labels_RU = np.full(self.alone.valid.shape, -100)
         labels_RU[self.alone.valid] = self.labels_BT[self.alone.rows, self.alone.columns]
         return labels_RU
+
+    def rows_of(self, classes: ClassifierConfig | None) -> np.ndarray:
+        """Rows that have a vector of their own: transformers reads column 0 even where that is padding."""
+        averaged = classes is not None and classes.pooling in ("mean", "late")
+        return np.flatnonzero(self.valid_BT.any(axis=1) if averaged else self.valid_BT[:, 0])
 
     @property
     def full(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
 
 from jax_encoder.huggingface.family import Family
 from parity.errors import MismatchError
@@ -55,25 +55,25 @@ def build(published: Published) -> Any:
     return getattr(transformers, published.architecture)(config).double().eval()
 
 
-def load(model: nn.Module, tensors: Mapping[str, np.ndarray], family: Family) -> None:
+def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family) -> None:
     """Gives a model its weights, all of them and no other.
 
     Raises:
         MismatchError: names that one side lacks, or shapes that differ.
     """
     state = dict(model.state_dict())
-    repeats = {*family.duplicates, family.tied}
     prefixed = {name if name in state else name.removeprefix(family.prefix): a for name, a in tensors.items()}
-    missing = state.keys() - prefixed.keys() - repeats
+    word = family.prefix + next(row.theirs for row in family.embedding if row.ours == ("embedding.word",))
+    tied = {family.tied: word} if model.config.tie_word_embeddings else {}
+    prefixed |= {name: prefixed[one] for name, one in (family.duplicates | tied).items() if name in state}
+    missing = state.keys() - prefixed.keys()
     extra = prefixed.keys() - state.keys()
     if missing or extra:
         raise MismatchError(
             f"{type(model).__name__} has no weight for {sorted(missing)}, and none like {sorted(extra)}"
         )
     try:
-        model.load_state_dict(
-            {name: torch.from_numpy(np.array(array)) for name, array in prefixed.items()}, strict=False
-        )
+        model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in prefixed.items()})
     except RuntimeError as error:
         raise MismatchError(str(error)) from error
 
@@ -97,13 +97,13 @@ def answer(model: Any, inputs: Inputs, published: Published) -> Values:
     if classes is not None and published.by_token:
         classes = classes[valid_RU]
     elif classes is not None:
-        classes = None if inputs.packed else classes[valid_RU.any(dim=1)]
+        classes = None if inputs.packed else classes[inputs.rows_of(published.parts.classifier)]
     pooled = output.get("pooler_output") if published.parts.pooler else None
     return Values(
         hidden=tuple(state[valid_RU] for state in output.hidden_states),
         weights=() if inputs.packed else tuple(each.transpose(1, 2)[valid_RU] for each in output.attentions),
         logits=None if logits is None else logits[valid_RU],
-        pooled=None if pooled is None or inputs.packed else pooled[valid_RU.any(dim=1)],
+        pooled=None if pooled is None or inputs.packed else pooled[inputs.rows_of(None)],
         classes=classes,
         loss=output.get("loss"),
     )
@@ -129,7 +129,8 @@ def labels(inputs: Inputs, published: Published) -> dict[str, np.ndarray]:
     task = published.task
     if task in ("ForMaskedLM", "ForTokenClassification"):
         return {"labels": inputs.labels_RU}
-    if task == "ForSequenceClassification" and inputs.valid_BT.any(axis=1).all() and not inputs.packed:
+    rows = len(inputs.rows_of(published.parts.classifier))
+    if task == "ForSequenceClassification" and rows == len(inputs.valid_BT) and not inputs.packed:
         return {"labels": inputs.classes_B}
     if task == "ForQuestionAnswering" and inputs.full:
         return dict(zip(("start_positions", "end_positions"), inputs.spans_B2.T, strict=True))

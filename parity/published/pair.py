@@ -68,6 +68,8 @@ class Pair:
         values = Part(
             (*flatten(ours), Site(_LOSS, np.asarray(our_total))),
             (*flatten(_arrays(theirs)), Site(_LOSS, array(total))),
+            # The sum of what has either sign may come to nothing.
+            scales={_LOSS: float(sum(one.detach().square().sum() for one in leaves(theirs)) ** 0.5)},
         )
         expected = self._named({name: array(grad) for name, grad in zip(weights, grads, strict=True)})
         actual = unstacked(our_grads, published.config)
@@ -83,7 +85,9 @@ class Pair:
             "positions_BT": case.positions_BT,
             "token_types_BT": types,
         }
-        on_device = {name: None if value is None else jnp.asarray(value) for name, value in given.items()}
+        on_device: dict[str, Any] = {
+            name: None if value is None else jnp.asarray(value) for name, value in given.items()
+        }
 
         def project(params: dict[str, Any]) -> tuple[Any, Values]:
             model = Model.of(published.config, published.parts, params, dtype=jnp.float64, param_dtype=jnp.float64)
@@ -99,6 +103,10 @@ class Pair:
     def _named(self, grads: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """transformers' gradients by our names: what is done to a weight's layout is done to its gradient's."""
         one = self.published
+        # What stands twice in a model that ties nothing is one parameter of ours: its gradients add up.
+        for name, original in one.family.duplicates.items():
+            if name in grads:
+                grads[original] = grads[original] + grads.pop(name)
         carried = carry_in(grads, one.family, one.config, one.head, one.parts, one.architecture)
         return unstacked(carried.params, one.config)
 
@@ -115,7 +123,7 @@ def _draw(published: Published) -> dict[str, np.ndarray]:
 
 def _values(outputs: Outputs, taps: ModelTaps, inputs: Inputs, published: Published) -> Values:
     """What ours computes, as the reference has it."""
-    valid, rows = (inputs.alone.rows, inputs.alone.columns), np.flatnonzero(inputs.valid_BT.any(axis=1))
+    valid = (inputs.alone.rows, inputs.alone.columns)
     encoder, post = taps.encoder, published.config.norm_order == "post"
     entry = encoder.embedding.total if encoder.embedding.norm is None else encoder.embedding.norm
     entry = entry if encoder.embedding_projection is None else encoder.embedding_projection
@@ -126,13 +134,13 @@ def _values(outputs: Outputs, taps: ModelTaps, inputs: Inputs, published: Publis
     if classes is not None and published.by_token:
         classes = classes[valid]
     elif classes is not None:
-        classes = None if inputs.packed else classes[rows]
+        classes = None if inputs.packed else classes[inputs.rows_of(published.parts.classifier)]
     logits = None if outputs.logits is None else outputs.logits[valid]
     return Values(
         hidden=tuple(each[valid] for each in hidden),
         weights=() if inputs.packed else tuple(each[valid] for each in weights),
         logits=logits,
-        pooled=None if outputs.pooled is None or inputs.packed else outputs.pooled[rows],
+        pooled=None if outputs.pooled is None or inputs.packed else outputs.pooled[inputs.rows_of(None)],
         classes=classes,
         loss=_loss(outputs, classes, logits, inputs, published),
     )

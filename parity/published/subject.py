@@ -1,16 +1,22 @@
 """What `python -m parity check --against transformers` checks: every class of every family."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import transformers
 
 from jax_encoder.huggingface.families import FAMILIES
 from parity.cases import Sizes
+from parity.check import choose
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.variants import sizes_of
+from parity.errors import UsageError
 from parity.published.form import Published
+from parity.published.inputs import CASES
 from parity.published.pair import Pair
+from parity.verdict import PrecisionRun
+
+__all__ = ["CASES", "PublishedSubject", "subject"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,3 +58,21 @@ class PublishedSubject(EncoderSubject):
 
     def environment(self) -> Mapping[str, str]:
         return {**super().environment(), "transformers": transformers.__version__}
+
+    def precision(
+        self,
+        variants: Sequence[str],
+        cases: Sequence[str],
+        dtypes: Sequence[str],
+        progress: Callable[[str, str], object],
+    ) -> tuple[PrecisionRun, ...]:
+        raise UsageError("--dtype measures our rounding beside our own reference's: leave out --against transformers")
+
+
+def subject(families: tuple[str, ...] = (), seed: int = 0) -> PublishedSubject:
+    """What the command line checks.
+
+    Raises:
+        UsageError: no such family.
+    """
+    return PublishedSubject(tuple(choose("family", families or None, FAMILIES)), seed)

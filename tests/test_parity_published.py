@@ -1,0 +1,103 @@
+"""transformers is the oracle, one that we did not write: every class of every family, with everything random."""
+
+import numpy as np
+import pytest
+import torch
+
+from jax_encoder.huggingface.families import FAMILIES
+from parity import cli
+from parity.cases import make_case
+from parity.check import check
+from parity.encoder.variants import sizes_of
+from parity.errors import MismatchError, UsageError
+from parity.published.form import Published
+from parity.published.inputs import CASES, Inputs
+from parity.published.pair import Pair
+from parity.published.subject import PublishedSubject, subject
+from parity.report import headline
+from parity.verdict import Verdict
+
+# Each class on one case, in turn, so that every case is run several times; the command runs them all.
+RUNS = [(name, CASES[index % len(CASES)]) for index, name in enumerate(PublishedSubject().variants())]
+FAST = ("BertForMaskedLM", "ModernBertForTokenClassification")
+
+
+@pytest.mark.parametrize(
+    ("name", "case"), [run if run[0] in FAST else pytest.param(*run, marks=pytest.mark.slow) for run in RUNS]
+)
+def test_every_class_computes_the_same_function(name, case):
+    report = check(PublishedSubject(), variants=[name], cases=[case])
+    assert report.verdict is Verdict.PASS, headline(report)
+    worst = max(comparison.error for run in report.runs for comparison in run.comparisons)
+    assert worst < 1e-11
+    sites = {comparison.site.split(".")[0] for run in report.runs for comparison in run.comparisons}
+    assert {"hidden", "projection"} <= sites
+    assert any(site.startswith("d(projection)/d(encoder") for site in sites)
+
+
+def test_every_family_and_head_is_among_them():
+    assert len(RUNS) == sum(len(family.heads) for family in FAMILIES.values())
+    assert set(FAMILIES) == {"bert", "roberta", "distilbert", "electra", "albert", "mpnet", "modernbert", "eurobert"}
+
+
+def test_packed_documents_are_given_to_the_oracle_one_by_one():
+    published = Published.draw("bert", "ForMaskedLM", 0)
+    case = make_case("packed", sizes_of(published.config))
+    inputs = Inputs.of(case, published.config, pad=3, num_labels=7)
+    assert inputs.packed
+    assert len(inputs.alone.tokens) == len(
+        {*map(tuple, np.stack([inputs.alone.rows, case.segments_BT[inputs.alone.rows, inputs.alone.columns]], axis=1))}
+    )
+    assert (
+        inputs.alone.tokens[inputs.alone.valid] == inputs.case.tokens_BT[inputs.alone.rows, inputs.alone.columns]
+    ).all()
+    assert (inputs.alone.positions[:, 0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "site"),
+    [
+        (lambda model: model.bert.encoder.layer[1].attention.self.key.bias.data.zero_(), "weights.1"),
+        (lambda model: setattr(model.bert.embeddings.LayerNorm, "eps", 1e-3), "hidden.0"),
+        (lambda model: model.cls.predictions.bias.data.zero_(), "logits"),
+    ],
+    ids=["key bias", "epsilon", "decoder bias"],
+)
+def test_another_function_is_found(change, site):
+    """A key's bias alone changes no weight: it shows in what is derived from it, hence the query's bias beside it."""
+    pair = Pair(Published.draw("bert", "ForMaskedLM", 0))
+    with torch.no_grad():
+        change(pair.model)
+        if site == "weights.1":
+            pair.model.bert.encoder.layer[1].attention.self.query.bias.zero_()
+    trace = pair(make_case("ragged", sizes_of(pair.published.config)))
+    first = next(
+        ours.name
+        for part in trace.parts
+        for ours, theirs in zip(part.actual, part.expected, strict=True)
+        if np.abs(ours.value - theirs.value).max() > 1e-9
+    )
+    assert first == {"weights.1": "hidden.2"}.get(site, site)
+
+
+def test_weights_that_do_not_fit_are_refused(monkeypatch):
+    monkeypatch.setattr("parity.published.pair.carry_out", lambda *arguments: {"bert.nothing": np.zeros(3)})
+    with pytest.raises((MismatchError, KeyError)):
+        Pair(Published.draw("distilbert", "Model", 0))
+
+
+def test_names_and_options(capsys):
+    with pytest.raises(UsageError, match="no family is called gpt; there are: bert, roberta"):
+        subject(("gpt",))
+    assert cli.main(["check", "--family", "bert"]) == 2
+    assert "add --against transformers" in capsys.readouterr().err
+    assert cli.main(["check", "--against", "transformers", "--family", "mpnet", "--list"]) == 0
+    assert capsys.readouterr().out.startswith("5 variants of jax_encoder against transformers:\n  MPNetModel\n")
+    assert cli.main(["check", "--against", "transformers", "--case", "nan-padding"]) == 2
+    assert "no case is called nan-padding" in capsys.readouterr().err
+
+
+def test_command_line(capsys):
+    arguments = ["--against", "transformers", "--config", "DistilBertModel", "--case", "ragged", "--seed", "3"]
+    assert cli.main(["check", *arguments]) == 0
+    assert capsys.readouterr().out.startswith("parity PASS: 1 variant x 1 case, ")
