@@ -128,8 +128,8 @@ pipeline_tag: fill-mask
 ---
 # {folder.path.name}
 
-A masked-language encoder of {checkpoint.family}'s form: {encoder.num_layers} layers, width {encoder.embed_dim}, {count:,}
-parameters, trained in JAX with jax-encoder.
+A masked-language encoder of {checkpoint.family}'s form: {encoder.num_layers} layers, width {encoder.embed_dim},
+{count:,} parameters, trained in JAX with jax-encoder.
 
 | | |
 |---|---|
