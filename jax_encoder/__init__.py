@@ -10,6 +10,7 @@ from jax_encoder.errors import InputError
 if TYPE_CHECKING:
     from jax_encoder.attention import Attention
     from jax_encoder.classifier import Classifier
+    from jax_encoder.encode import TextEncoder
     from jax_encoder.encoder import Encoder
     from jax_encoder.heads import MaskedLM, MLMHead, Pooler, mean_pool
 
@@ -23,6 +24,7 @@ __all__ = [
     "MLMHead",
     "MaskedLM",
     "Pooler",
+    "TextEncoder",
     "mean_pool",
 ]
 
@@ -33,6 +35,7 @@ _MODULES = {
     "MLMHead": "heads",
     "MaskedLM": "heads",
     "Pooler": "heads",
+    "TextEncoder": "encode",
     "mean_pool": "heads",
 }
 

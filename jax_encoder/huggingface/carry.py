@@ -1,8 +1,9 @@
 """Tensors of a published checkpoint to our parameters and back: every one exactly once, or none at all."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -18,6 +19,8 @@ from jax_encoder.model import Params, Parts, shapes_of
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 _LISTED = 8
+# Tracing a model takes far longer than reading a small one's file.
+_shapes = functools.lru_cache(maxsize=256)(shapes_of)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +30,12 @@ class Form:
     Attributes:
         names: a tensor's name in the family -> its name in the file, where they differ.
         repeated: tensors that the file has although another holds the same.
-        buffers: tensors that are no parameters.
+        kept: tensors that are no parameters here: positions, and what the class computes nothing with.
     """
 
     names: Mapping[str, str]
     repeated: tuple[str, ...]
-    buffers: Mapping[str, np.ndarray]
+    kept: Mapping[str, np.ndarray]
 
 
 NEW = Form({}, (), {})
@@ -47,7 +50,7 @@ class Carried(NamedTuple):
 
 
 def carry_in(tensors: Tensors, family: Family, config: EncoderConfig, head: Head, parts: Parts, source: str) -> Carried:
-    """Turns a file's tensors into our parameters, in their own dtype.
+    """Turns a file's tensors into our parameters, in their own dtype; layers of unlike dtypes get one that holds all.
 
     Args:
         tensors: by the file's names.
@@ -62,65 +65,104 @@ def carry_in(tensors: Tensors, family: Family, config: EncoderConfig, head: Head
             all are named.
     """
     problems: list[str] = []
-    found, form = _known_names(tensors, family, config, problems)
+    found, form = _known_names(tensors, family, config, head, problems)
     parts = _with_optional(parts, head, found)
-    shapes = _single_shapes(shapes_of(config, parts), config)
+    shapes = _single_shapes(_shapes(config, parts), config)
     rows = [row for row in family.rows(config, head) if any(name in shapes for name in row.ours)]
-    problems += _listed("is missing", (row.theirs for row in rows if row.theirs not in found))
-    problems += _listed(
-        "is not known here", (form.names.get(name, name) for name in found.keys() - {row.theirs for row in rows})
-    )
+    problems += _listed(f"{row.theirs} is missing" for row in rows if row.theirs not in found)
+    unknown = found.keys() - {row.theirs for row in rows}
+    problems += _listed(f"{name} is not known here" for name in sorted(form.names.get(name, name) for name in unknown))
     params: dict[str, np.ndarray] = {}
+    unfit: list[str] = []
     for row in rows:
         if row.theirs in found:
-            params |= _laid_out(row, found[row.theirs], shapes, problems)
+            name = form.names.get(row.theirs, row.theirs)
+            params |= _laid_out(row, name, found[row.theirs], shapes, unfit)
+    problems += _listed(unfit)
     if problems:
         raise InputError("\n  ".join([f"{source} does not hold what its config says:", *problems]))
-    return Carried(parts, _stacked(params, shapes_of(config, parts), config), form)
+    return Carried(parts, _stacked(params, _shapes(config, parts), config), form)
 
 
 def carry_out(params: Params, family: Family, config: EncoderConfig, head: Head, parts: Parts, form: Form) -> Tensors:
-    """Turns our parameters into a file's tensors; the inverse of `carry_in`."""
+    """Turns our parameters into a file's tensors; the inverse of `carry_in`.
+
+    Raises:
+        InputError: these are not the parameters of such a model, or the class has no tensors for some; all are named.
+    """
+    shapes = _shapes(config, parts)
+    given = {name: tuple(array.shape) for name, array in params.items()}
+    differing = sorted(name for name in shapes.keys() | given.keys() if shapes.get(name) != given.get(name))
+    if differing:
+        raise InputError("\n  ".join(["these are not the parameters of such a model; they differ in:", *differing]))
     single = unstacked(params, config)
-    tensors = {
-        row.theirs: row.join(single) for row in family.rows(config, head) if all(name in single for name in row.ours)
-    }
+    rows = [row for row in family.rows(config, head) if all(name in single for name in row.ours)]
+    if left := single.keys() - {name for row in rows for name in row.ours}:
+        raise InputError("\n  ".join([f"this class of {family.name} has no tensors for:", *sorted(left)]))
+    tensors = {row.theirs: row.join(single) for row in rows}
     # transformers repeats biases by itself only where it ties the decoder, too.
     for name in (*form.repeated, *(() if config.mlm_tied else family.duplicates)):
         if _original(name, family) in tensors:
-            tensors[name] = tensors[_original(name, family)]
-    return {form.names.get(name, name): array for name, array in tensors.items()} | dict(form.buffers)
+            tensors.setdefault(name, tensors[_original(name, family)])
+    return {form.names.get(name, name): array for name, array in tensors.items()} | dict(form.kept)
 
 
-def _known_names(tensors: Tensors, family: Family, config: EncoderConfig, problems: list[str]) -> tuple[Tensors, Form]:
+def _known_names(
+    tensors: Tensors, family: Family, config: EncoderConfig, head: Head, problems: list[str]
+) -> tuple[Tensors, Form]:
     """The tensors by the family's names, without those that repeat another or are no parameters."""
     prefixed = any(name.startswith(family.prefix) for name in tensors)
-    found, names, buffers, repeated = {}, {}, {}, []
+    found: Tensors = {}
+    names: dict[str, str] = {}
+    kept: Tensors = {}
     for name, array in tensors.items():
         if name.rsplit(".", 1)[-1] in family.buffers:
-            buffers[name] = array
-            if not _is_buffer(array):
-                problems.append(f"{name} must number the positions, or be 0")
+            kept[name] = array
+            problems += _buffer_problems(name, array)
+            continue
+        if name in head.unused:
+            kept[name] = array
+            problems += _value_problems(name, array)
             continue
         known = name if prefixed else family.prefix + name
         for old, new in _OLD_NAMES.items():
             known = known.removesuffix(old) + new if known.endswith(old) else known
+        if known in found:
+            problems.append(f"{name} and {names.get(known, known)} are two names of one tensor")
         found[known] = array
         if known != name:
             names[known] = name
+    repeated = _drop_repeated(found, names, kept, family, config, problems)
+    return found, Form(names, repeated, kept)
+
+
+def _drop_repeated(
+    found: Tensors,
+    names: dict[str, str],
+    kept: Tensors,
+    family: Family,
+    config: EncoderConfig,
+    problems: list[str],
+) -> tuple[str, ...]:
+    """Takes out what another tensor holds as well, and says what that was."""
+    repeated = []
     ties = {family.tied: _original(family.tied, family)} if config.mlm_tied else {}
     for name, original in (family.duplicates | ties).items():
         if name not in found:
             continue
         array = found.pop(name)
-        if original not in found:
+        if original in found and _same(array, found[original]):
+            repeated.append(name)
+        elif original in found and config.mlm_tied:
+            hint = ": is tie_word_embeddings false?" if name in ties else ""
+            problems.append(f"{names.get(name, name)} should repeat {original}, but differs{hint}")
+        else:
+            # transformers computes with a decoder's own bias; the one beside it, if any, is of no use there.
+            if original in found:
+                kept[names.pop(original, original)] = found[original]
             found[original] = array
             names[original] = names.get(name, name)
-        elif array.shape == found[original].shape and array.tobytes() == found[original].tobytes():
-            repeated.append(name)
-        else:
-            problems.append(f"{name} should repeat {original}, but differs: is tie_word_embeddings false?")
-    return found, Form(names, tuple(repeated), buffers)
+    return tuple(repeated)
 
 
 def _original(name: str, family: Family) -> str:
@@ -130,43 +172,57 @@ def _original(name: str, family: Family) -> str:
     return family.prefix + next(row.theirs for row in family.embedding if row.ours == ("embedding.word",))
 
 
-def _is_buffer(array: np.ndarray) -> bool:
-    flat = array.reshape(-1)
-    return array.dtype.kind == "i" and (not flat.any() or bool((flat == np.arange(flat.size)).all()))
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
+def _buffer_problems(name: str, array: np.ndarray) -> list[str]:
+    """Positions count from 0 and token types are 0, or the model would compute something else."""
+    expected, said = (np.arange(array.size), "number the positions") if name.endswith("position_ids") else (0, "be 0")
+    fits = array.dtype.kind == "i" and bool((array.reshape(-1) == expected).all())
+    return [] if fits else [f"{name} must {said}"]
+
+
+def _value_problems(name: str, array: np.ndarray) -> list[str]:
+    """Weights are finite numbers of the usual dtypes."""
+    if array.dtype not in _FLOATS:
+        return [f"{name} is {array.dtype}; weights are float64, float32, float16 or bfloat16, and not quantised"]
+    if not np.isfinite(array.astype(np.float32) if array.dtype.kind == "V" else array).all():
+        return [f"{name} holds NaN or infinity: the checkpoint is damaged"]
+    return []
 
 
 def _with_optional(parts: Parts, head: Head, found: Tensors) -> Parts:
     """Adds the optional parts of which the file has any tensor."""
     for group in head.optional:
         if any(row.theirs in found for row in group):
-            parts = parts._replace(**{group[0].ours[0].split(".")[0]: True})
+            added: Any = {group[0].ours[0].split(".")[0]: True}
+            parts = parts._replace(**added)
     return parts
 
 
 def _laid_out(
-    row: Row, tensor: np.ndarray, shapes: Mapping[str, tuple[int, ...]], problems: list[str]
+    row: Row, name: str, tensor: np.ndarray, shapes: Mapping[str, tuple[int, ...]], problems: list[str]
 ) -> dict[str, np.ndarray]:
-    """Our parameters from one tensor; none if it does not fit."""
-    if tensor.dtype not in _FLOATS:
-        problems.append(f"{row.theirs} is {tensor.dtype}; weights are float64, float32, float16 or bfloat16")
-        return {}
+    """Our parameters from one tensor, whose name in the file is `name`; none if it does not fit."""
+    problems += _value_problems(name, tensor)
     try:
         params = row.split(tensor)
-    except ValueError:
-        params = {}
-    wrong = [name for name in row.ours if name not in params or params[name].shape != shapes.get(name)]
-    if wrong:
-        problems.append(f"{row.theirs} has shape {list(tensor.shape)}, which does not fit the config's sizes")
-        return {}
-    if not np.isfinite(tensor.astype(np.float32) if tensor.dtype.kind == "V" else tensor).all():
-        problems.append(f"{row.theirs} holds NaN or infinity: the checkpoint is damaged")
-    return params
+        fits = all(params[one].shape == shapes.get(one) for one in row.ours)
+        # A layout may not mind axes of length 1, or split ones: the way back shows them.
+        fits = fits and row.join(params).shape == tensor.shape
+    except (ValueError, IndexError, TypeError):  # what numpy says to too few axes, or sizes that do not divide
+        fits = False
+    if fits:
+        return params
+    problems.append(f"{name} has shape {list(tensor.shape)}, which does not fit the config's sizes")
+    return {}
 
 
-def _listed(what: str, names: Iterable[str]) -> list[str]:
-    every = sorted(names)
-    more = [f"and {len(every) - _LISTED} more {what}"] if len(every) > _LISTED else []
-    return [f"{name} {what}" for name in every[:_LISTED]] + more
+def _listed(problems: Iterable[str]) -> list[str]:
+    """Problems of one kind, the rest counted where they are many."""
+    every = list(problems)
+    return every[:_LISTED] + ([f"and {len(every) - _LISTED} more like this"] if len(every) > _LISTED else [])
 
 
 def _single_shapes(shapes: Mapping[str, tuple[int, ...]], config: EncoderConfig) -> dict[str, tuple[int, ...]]:
@@ -197,10 +253,13 @@ def _singles(name: str, config: EncoderConfig) -> list[tuple[str, int | None]]:
 
 
 def _stacked(params: Params, shapes: Mapping[str, tuple[int, ...]], config: EncoderConfig) -> dict[str, np.ndarray]:
-    """The inverse of `unstacked`; layers of one kind have one dtype, the widest."""
+    """The inverse of `unstacked`; layers of unlike dtypes get one that holds all of their values."""
     stacked = {}
     for name in shapes:
         singles = _singles(name, config)
         arrays = [params[one] for one, _ in singles]
+        if len({array.dtype for array in arrays}) > 1:
+            wide = np.float64 if any(array.dtype == np.float64 for array in arrays) else np.float32
+            arrays = [array.astype(wide) for array in arrays]
         stacked[name] = arrays[0] if singles[0][1] is None else np.stack(arrays)
     return stacked

@@ -1,5 +1,6 @@
 """A published checkpoint, as we hold it: read from a folder or a hub, and written to one."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from tokenizers import Tokenizer
 
+from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.files import written_whole
 from jax_encoder.errors import InputError
@@ -17,12 +19,11 @@ from jax_encoder.huggingface.carry import NEW, Form, carry_in, carry_out
 from jax_encoder.huggingface.families import FAMILIES
 from jax_encoder.huggingface.family import Family, Head
 from jax_encoder.huggingface.fields import Fields
+from jax_encoder.huggingface.hub import folder_of
 from jax_encoder.huggingface.tensors import SINGLE, read_json, read_tensors, write_tensors
 from jax_encoder.model import Model, Params, Parts
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
-# What belongs to a checkpoint besides its weights.
-_WANTED = ("*.json", "*.safetensors", "1_Pooling/*", "*.txt")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,20 +68,17 @@ def load(name: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
     Raises:
         InputError: something is missing, damaged, or would be computed differently here; all of it is listed.
     """
-    folder = _folder(name)
+    folder = folder_of(name, allow_pickle=allow_pickle)
     values = read_json(folder / CONFIG)
-    family, model_type = _family(values, folder)
-    architecture, head = _head(values, family, model_type, folder)
     fields = Fields(values, str(folder / CONFIG))
-    try:
-        config = family.read(fields)
-        classes = None if head.classes is None else head.classes(fields, head.num_classes or _num_classes(values))
-        fields.finish()
-    except (ValueError, TypeError) as error:
-        raise error if isinstance(error, InputError) else InputError(f"{folder / CONFIG}: {error}") from None
+    family, model_type = _family(values, folder)
+    architecture, head = _head(fields, family, model_type)
+    config, classes = _read(fields, family, head)
+    fields.finish()
+    assert config is not None, "finish raises where the config could not be made"
     parts = Parts(head=any(row.ours[0].startswith("head.") for row in head.rows), pooler=False, classifier=classes)
     tensors = read_tensors(folder, allow_pickle=allow_pickle)
-    carried = carry_in(tensors, family, config, head, parts, str(folder))
+    carried = carry_in(tensors, family, config, head, parts, f"{folder}, taken for a {architecture},")
     tokenizer = _tokenizer(folder / TOKENIZER)
     return Checkpoint(
         *(config, carried.parts, carried.params, family.name, architecture, values, tokenizer, carried.form, folder)
@@ -88,28 +86,30 @@ def load(name: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Writes config.json, model.safetensors and, if there is one, tokenizer.json; each whole or not at all.
+    """Writes config.json, model.safetensors and, if there is one, tokenizer.json; all of it, or nothing.
 
-    A checkpoint that was read and not changed is written tensor for tensor as it was.
+    A checkpoint that was read and not changed is written tensor for tensor as it was; only layers of one kind whose
+    dtypes differed have one now. In config.json, the dtype is that of the weights.
 
     Raises:
-        InputError: the family cannot express the encoder; what it lacks is listed.
+        InputError: the family cannot express the encoder, or the class what stands on it: what is lacking is listed;
+            or the folder cannot be written.
     """
     family = FAMILIES[checkpoint.family]
-    fields = expressed(checkpoint.config, family, checkpoint.fields)
-    head = family.heads[_suffix(checkpoint.architecture, family)]
+    fields, head = _written(checkpoint, family)
     tensors = carry_out(checkpoint.params, family, checkpoint.config, head, checkpoint.parts, checkpoint.form)
-    dtypes = {str(array.dtype) for array in checkpoint.params.values()}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(tensors, folder / SINGLE)
-    if checkpoint.tokenizer is not None:
-        with written_whole(folder / TOKENIZER) as temporary:
-            temporary.write_text(checkpoint.tokenizer.to_str(pretty=True), encoding="utf-8")
-    if "dtype" not in fields and "torch_dtype" not in fields and len(dtypes) == 1:
-        fields["dtype"] = dtypes.pop()
-    fields["architectures"] = [checkpoint.architecture]
-    with written_whole(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Last in, first out: everything is on the disk before any of it has its name, and config.json is named last.
+        with contextlib.ExitStack() as files:
+            path = files.enter_context(written_whole(folder / CONFIG))
+            path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+            if checkpoint.tokenizer is not None:
+                path = files.enter_context(written_whole(folder / TOKENIZER))
+                path.write_text(checkpoint.tokenizer.to_str(pretty=True), encoding="utf-8")
+            write_tensors(tensors, files.enter_context(written_whole(folder / SINGLE)))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror or error}") from None
 
 
 def expressed(config: EncoderConfig, family: Family, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,21 +118,20 @@ def expressed(config: EncoderConfig, family: Family, given: Mapping[str, Any]) -
     Raises:
         InputError: the family lacks something; it is listed.
     """
-    lacking = differences(config, family)
-    if lacking:
-        raise InputError("\n  ".join([f"{family.name} cannot express this encoder:", *lacking]))
     if given and not _differing(config, family, given):
         return dict(given)
-    return {"model_type": family.model_types[0], **given, **family.write(config)}
+    lacking = differences(config, family)
+    if not lacking:
+        fields = {"model_type": family.model_types[0], **given, **family.write(config)}
+        lacking = _differing(config, family, fields)
+    if lacking:
+        raise InputError("\n  ".join([f"{family.name} cannot express this encoder:", *lacking]))
+    return fields
 
 
 def differences(config: EncoderConfig, family: Family) -> list[str]:
     """What of an encoder a family cannot express."""
-    try:
-        written = family.write(config)
-    except (KeyError, IndexError, TypeError) as error:
-        return [f"a field without a meaning there: {error}"]
-    return _differing(config, family, written)
+    return _differing(config, family, family.write(config))
 
 
 def family_for(config: EncoderConfig) -> Family:
@@ -153,14 +152,12 @@ def family_for(config: EncoderConfig) -> Family:
 _NOT_FUNCTION = {"scan_layers", "init_std"}
 
 
-def _differing(config: EncoderConfig, family: Family, fields: Mapping[str, Any]) -> list[str]:
+def _differing(config: EncoderConfig, family: Family, values: Mapping[str, Any]) -> list[str]:
     """How an encoder differs from what fields say."""
-    reading = Fields(fields, family.name)
-    try:
-        read = family.read(reading)
-        reading.finish()
-    except ValueError as error:
-        return [str(error).splitlines()[-1].strip() if isinstance(error, InputError) else str(error)]
+    fields = Fields(values, family.name)
+    read, _ = _read(fields, family, None)
+    if problems := fields.problems():
+        return problems
     names = [field.name for field in dataclasses.fields(config) if field.name not in _NOT_FUNCTION]
     return [
         f"{name}={getattr(config, name)!r}, where the family has {getattr(read, name)!r}"
@@ -169,24 +166,47 @@ def _differing(config: EncoderConfig, family: Family, fields: Mapping[str, Any])
     ]
 
 
-def _folder(name: str | Path) -> Path:
-    if Path(name).is_dir():
-        return Path(name)
-    if isinstance(name, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise InputError(f"{name} is not a folder: name one with config.json and weights")
+def _read(fields: Fields, family: Family, head: Head | None) -> tuple[EncoderConfig | None, ClassifierConfig | None]:
+    """The encoder and, where the head has one, its classifier; None where `fields` has a problem to tell."""
     try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError:
-        raise InputError(
-            f"{name} is not a folder here, and names on the hub need huggingface_hub: pip install huggingface_hub"
-        ) from None
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_WANTED)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(
-            f"{name} is not a folder here, and could not be fetched from the hub: {str(error).splitlines()[0]}"
-        ) from None
+        config = family.read(fields)
+        if head is None or head.classes is None:
+            return config, None
+        return config, head.classes(fields, head.num_classes or _num_classes(fields))
+    except ValueError as error:  # the configs' own checks, in their own words
+        fields.refuse(str(error))
+        return None, None
+
+
+def _written(checkpoint: Checkpoint, family: Family) -> tuple[dict[str, Any], Head]:
+    """All of config.json, and the class's head."""
+    architecture, classifier = checkpoint.architecture, checkpoint.parts.classifier
+    types = {begins + suffix: type_ for type_, begins in _classes(family) for suffix in family.heads}
+    model_type = checkpoint.fields.get("model_type", types.get(architecture))
+    if architecture not in types or types[architecture] != model_type:
+        known = ", ".join(name for name, type_ in types.items() if type_ == model_type)
+        raise InputError(f"the class must be one of {known or ', '.join(types)}, got {architecture!r}")
+    fields = expressed(checkpoint.config, family, checkpoint.fields) | {"model_type": model_type}
+    begins = next(begins for type_, begins in _classes(family) if type_ == model_type)
+    head = family.heads[architecture.removeprefix(begins)]
+    fields["architectures"] = [architecture]
+    dtypes = {str(array.dtype) for array in checkpoint.params.values()}
+    if len(dtypes) == 1:
+        fields["torch_dtype" if "torch_dtype" in fields else "dtype"] = dtypes.pop()
+    reading = Fields(fields, architecture)
+    if classifier is not None and head.num_classes is None and _num_classes(reading) != classifier.num_classes:
+        fields.pop("num_labels", None)
+        fields["id2label"] = {str(label): f"LABEL_{label}" for label in range(classifier.num_classes)}
+        fields["label2id"] = {name: int(label) for label, name in fields["id2label"].items()}
+    _, classes = _read(Fields(fields, architecture), family, head)
+    if classes != classifier:
+        raise InputError(f"{architecture} has classifier {classes}, got {classifier}")
+    return fields, head
+
+
+def _classes(family: Family) -> list[tuple[str, str]]:
+    """Model types and how transformers' classes of each begin."""
+    return list(zip(family.model_types, family.classes, strict=True))
 
 
 def _family(values: Mapping[str, Any], folder: Path) -> tuple[Family, str]:
@@ -198,27 +218,26 @@ def _family(values: Mapping[str, Any], folder: Path) -> tuple[Family, str]:
     raise InputError(f"{folder / CONFIG}: model_type must be one of {known}, got {model_type!r}")
 
 
-def _head(values: Mapping[str, Any], family: Family, model_type: str, folder: Path) -> tuple[str, Head]:
+def _head(fields: Fields, family: Family, model_type: str) -> tuple[str, Head]:
     """The class that the weights are of; without a word of it, the bare encoder."""
-    begins = family.classes[family.model_types.index(model_type)]
-    named = values.get("architectures") or [begins + "Model"]
-    architecture = named[0] if isinstance(named, list) and len(named) == 1 else None
-    if not isinstance(architecture, str) or architecture.removeprefix(begins) not in family.heads:
-        known = ", ".join(begins + suffix for suffix in family.heads)
-        raise InputError(f"{folder / CONFIG}: architectures must name one of {known}, got {named!r}")
-    return architecture, family.heads[architecture.removeprefix(begins)]
+    begins = dict(_classes(family))[model_type]
+    named = fields.take("architectures", None)
+    if named is None or named == []:
+        return f"{begins}Model", family.heads["Model"]
+    for suffix, head in family.heads.items():
+        if named == [begins + suffix]:
+            return begins + suffix, head
+    known = ", ".join(begins + suffix for suffix in family.heads)
+    fields.refuse(f"architectures={named!r}: only one of {known} can be computed here")
+    return f"{begins}Model", family.heads["Model"]
 
 
-def _suffix(architecture: str, family: Family) -> str:
-    begins = max((one for one in family.classes if architecture.startswith(one)), key=len)
-    return architecture.removeprefix(begins)
-
-
-def _num_classes(values: Mapping[str, Any]) -> int:
-    labels = values.get("id2label")
-    count = len(labels) if isinstance(labels, dict) and labels else values.get("num_labels", 2)
-    if not isinstance(count, int) or count < 1:
-        raise InputError(f"id2label or num_labels must say how many classes there are, got {count!r}")
+def _num_classes(fields: Fields) -> int:
+    """As transformers counts them; it takes two where nothing is said."""
+    labels = fields.table("id2label")
+    count = fields.number_or_null("num_labels", len(labels) or 2)
+    if labels and count != len(labels):
+        fields.refuse(f"num_labels={count}, but id2label names {len(labels)}")
     return count
 
 

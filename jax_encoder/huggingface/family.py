@@ -21,12 +21,14 @@ class Head:
         optional: groups of rows that files of this class may have too, each whole or not at all.
         classes: the classifier's form, given the fields and the number of classes; None has no classifier.
         num_classes: where the class and not the config says how many; None asks the config.
+        unused: tensors that files of this class may have too although it computes nothing with them.
     """
 
     rows: tuple[Row, ...] = ()
     optional: tuple[tuple[Row, ...], ...] = ()
     classes: Callable[[Fields, int], ClassifierConfig] | None = None
     num_classes: int | None = None
+    unused: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

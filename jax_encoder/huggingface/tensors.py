@@ -4,7 +4,8 @@ Pickled weights are read on request only, by torch, and never by running what is
 """
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,18 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from jax_encoder.data.files import written_whole
 from jax_encoder.errors import InputError
 
-SINGLE, INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
-# What weights may be, and what position buffers of older files are.
-_READ = ("F64", "F32", "F16", "BF16", "I64", "I32")
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+# What numpy can hold. Which of these may be weights, whoever knows their names says.
+_READ = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL", "C64")
+# What it cannot hold is read as zeros: it is no weight either, but should be told with all else that is wrong.
+_UNREAD = {"F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2}
 _CONVERT = (
-    'python -c "from transformers import AutoModel as M; M.from_pretrained({folder!r}).save_pretrained({folder!r})"'
+    "import pathlib, torch; from safetensors.torch import save_file; folder = pathlib.Path({folder!r}); "
+    "save_file({{name: tensor.clone().contiguous() for file in folder.glob('pytorch_model*.bin') for name, tensor in "
+    "torch.load(file, map_location='cpu', weights_only=True).items()}}, folder / {single!r}, {{'format': 'pt'}})"
 )
 Tensors = dict[str, np.ndarray]
 
@@ -33,59 +38,74 @@ def read_tensors(folder: Path, *, allow_pickle: bool = False) -> Tensors:
         allow_pickle: reads pytorch_model.bin, where there is nothing else, through `torch.load(weights_only=True)`.
 
     Raises:
-        InputError: no weights, only pickled ones, or files that are damaged, incomplete or of other dtypes.
+        InputError: no weights, only pickled ones, or files that are damaged, incomplete or of dtypes unheard of.
     """
     if (folder / SINGLE).is_file():
         return _read_file(folder / SINGLE)
     if (folder / INDEX).is_file():
-        return _read_shards(folder / INDEX)
-    if (folder / PICKLED).is_file() and allow_pickle:
-        return _read_pickled(folder / PICKLED)
-    if (folder / PICKLED).is_file():
+        return _read_shards(folder / INDEX, _read_file)
+    pickled = [name for name in (PICKLED, PICKLED_INDEX) if (folder / name).is_file()]
+    if not pickled:
         raise InputError(
-            f"{folder} has only pickled weights, which can run code as they are read. Convert them where transformers "
-            f"is installed:\n  {_CONVERT.format(folder=str(folder))}\nor pass allow_pickle=True "
-            "(--allow-pickle), which reads them through torch without running anything"
+            f"{folder} has no weights: expected {SINGLE}, or {INDEX} and the files that it names (pickled ones of the "
+            "hub are fetched with allow_pickle=True only)"
         )
-    raise InputError(f"{folder} has no weights: expected {SINGLE}, or {INDEX} and the files that it names")
+    if not allow_pickle:
+        command = shlex.quote(_CONVERT.format(folder=str(folder), single=SINGLE))
+        raise InputError(
+            f"{folder} has only pickled weights, which can run code as they are read. Convert them where torch and "
+            f"safetensors are installed:\n  python -c {command}\nor pass allow_pickle=True (--allow-pickle), which "
+            "reads them through torch without running anything"
+        )
+    if PICKLED in pickled:
+        return _read_pickled(folder / PICKLED)
+    return _read_shards(folder / PICKLED_INDEX, _read_pickled)
 
 
 def write_tensors(tensors: Mapping[str, np.ndarray], path: Path) -> None:
-    """Writes one safetensors file, whole or not at all."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    with written_whole(path) as temporary:
-        save_file(contiguous, temporary, metadata={"format": "pt"})
+    """Writes one safetensors file. Raises OSError."""
+    try:
+        save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, path, {"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
 
 
 def _read_file(path: Path) -> Tensors:
     try:
         with safe_open(path, framework="numpy") as file:
-            dtypes = {name: file.get_slice(name).get_dtype() for name in file.offset_keys()}
-            strange = {name: dtype for name, dtype in dtypes.items() if dtype not in _READ}
+            slices = {name: file.get_slice(name) for name in file.offset_keys()}
+            dtypes = {name: one.get_dtype() for name, one in slices.items()}
+            strange = [f"{name} {dtype}" for name, dtype in dtypes.items() if dtype not in (*_READ, *_UNREAD)]
             if strange:
-                listed = ", ".join(f"{name} {dtype}" for name, dtype in sorted(strange.items())[:5])
                 raise InputError(
-                    f"{path}: weights must be of dtype {', '.join(_READ[:4])}, got {listed}: quantised checkpoints are "
-                    "not read; take the unquantised one"
+                    f"{path}: weights must be of dtype {', '.join(_READ[:4])}, got {', '.join(sorted(strange)[:5])}: "
+                    "quantised checkpoints are not read; take the unquantised one"
                 )
-            return {name: file.get_tensor(name) for name in dtypes}
-    except SafetensorError as error:
+            return {
+                name: np.zeros(slices[name].get_shape(), _UNREAD[dtype]) if dtype in _UNREAD else file.get_tensor(name)
+                for name, dtype in dtypes.items()
+            }
+    except InputError:
+        raise
+    except (SafetensorError, ValueError) as error:  # numpy's, of shapes that no array has
         raise InputError(f"{path} is damaged or no safetensors file ({error}): fetch it again") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _read_shards(path: Path) -> Tensors:
+def _read_shards(path: Path, read: Callable[[Path], Tensors]) -> Tensors:
     """The files that an index names; each must hold just what the index says."""
-    index = read_json(path)
-    places: Any = index.get("weight_map")
+    places: Any = read_json(path).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise InputError(f"{path} must have a weight_map from tensors' names to files' names")
+    names = sorted(set(places.values()))
+    if outside := [name for name in names if Path(name).name != name]:
+        raise InputError(f"{path} names {', '.join(outside[:5])}: files of a checkpoint lie beside their index")
+    if absent := [name for name in names if not (path.parent / name).is_file()]:
+        raise InputError(f"{path} names {', '.join(absent[:5])}, not to be found: fetch all files of the checkpoint")
     tensors: Tensors = {}
-    for file in sorted(set(places.values())):
-        if Path(file).name != file or not (path.parent / file).is_file():
-            raise InputError(f"{path} names {file}, which is not beside it: fetch all files of the checkpoint")
-        found = _read_file(path.parent / file)
+    for file in names:
+        found = read(path.parent / file)
         expected = {name for name, place in places.items() if place == file}
         if found.keys() != expected:
             differing = sorted(found.keys() ^ expected)
@@ -102,13 +122,22 @@ def _read_pickled(path: Path) -> Tensors:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
-        raise InputError(f"{path} cannot be read as weights only: {str(error).splitlines()[0]}") from None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f"{path} must hold a table of tensors")
-    # numpy lacks bfloat16; float32 holds each of its values.
-    half = {name for name, value in state.items() if value.dtype == torch.bfloat16}
-    arrays = {name: (value.float() if name in half else value).numpy() for name, value in state.items()}
-    return {name: array.astype(ml_dtypes.bfloat16) if name in half else array for name, array in arrays.items()}
+        said = str(error).splitlines() or [type(error).__name__]
+        raise InputError(f"{path} cannot be read as weights only: {said[0]}") from None
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
+        raise InputError(f"{path} must hold a table of tensors by their names")
+    arrays: Tensors = {}
+    for name, value in state.items():
+        # numpy lacks bfloat16; float32 holds each of its values.
+        half = value.dtype == torch.bfloat16
+        try:
+            array = (value.float() if half else value).detach().numpy()
+        except (RuntimeError, TypeError) as error:
+            raise InputError(f"{path}: {name} is no array of numbers ({error}): take the unquantised one") from None
+        arrays[name] = array.astype(ml_dtypes.bfloat16) if half else array
+    return arrays
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -121,7 +150,7 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing: a checkpoint's folder has it") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, or a number too long
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold a JSON object, got {type(values).__name__}")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface.families.bert import EMBEDDING, read_common, write_common
+from jax_encoder.huggingface.families.bert import EMBEDDING, read_common, token_types, write_common
 from jax_encoder.huggingface.family import Family, Head, first_token_classes, token_classes
 from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.rows import Row, attention, linear, norm, separate, table
@@ -57,7 +57,7 @@ def _read(fields: Fields) -> EncoderConfig:
             "layer_groups": _groups(layers, groups, inner),
             "windows": (None,) * (layers * inner),
             "max_len": fields.number("max_position_embeddings", 512),
-            "num_token_types": fields.number("type_vocab_size", 2),
+            "num_token_types": token_types(fields),
         }
     )
 
@@ -109,7 +109,11 @@ FAMILY = Family(
     layer_names=_layer_names,
     heads={
         "Model": Head(optional=(_POOLER,)),
-        "ForMaskedLM": Head(rows=_MLM, optional=(_POOLER,)),
+        "ForMaskedLM": Head(
+            rows=_MLM,
+            optional=(_POOLER,),
+            unused=("sop_classifier.classifier.weight", "sop_classifier.classifier.bias"),
+        ),
         "ForPreTraining": Head(
             rows=(*_MLM, *_POOLED, *linear("sop_classifier.classifier", "classifier.output")),
             classes=first_token_classes("tanh"),

@@ -59,9 +59,17 @@ def read_common(fields: Fields, defaults: dict[str, Any] | None = None) -> dict[
             "attention_dropout": fields.number(
                 "attention_probs_dropout_prob", known.get("attention_probs_dropout_prob", 0.1)
             ),
-            "init_std": fields.take("initializer_range", 0.02),
+            "init_std": fields.number("initializer_range", 0.02),
         }
     )
+
+
+def token_types(fields: Fields) -> int:
+    """Rows of the token-type table, without which these classes of transformers cannot run."""
+    count: int = fields.number("type_vocab_size", 2)
+    if not count:
+        fields.refuse("type_vocab_size=0: must be at least 1, the type that every token has by default")
+    return count
 
 
 def layers_of(count: int) -> dict[str, Any]:
@@ -88,7 +96,7 @@ def _read(fields: Fields) -> EncoderConfig:
         **common
         | {
             "max_len": fields.number("max_position_embeddings", 512),
-            "num_token_types": fields.number("type_vocab_size", 2),
+            "num_token_types": token_types(fields),
         }
     )
 
@@ -140,7 +148,10 @@ FAMILY = Family(
     layer_names=numbered("encoder.layer"),
     heads={
         "Model": Head(optional=(_POOLER,)),
-        "ForMaskedLM": Head(rows=_MLM, optional=(_POOLER,)),
+        # Google's own files are of the whole of pretraining, whatever class they name.
+        "ForMaskedLM": Head(
+            rows=_MLM, optional=(_POOLER,), unused=("cls.seq_relationship.weight", "cls.seq_relationship.bias")
+        ),
         "ForPreTraining": Head(rows=(*_MLM, *_NEXT_SENTENCE), classes=_pooled_classes, num_classes=2),
         "ForNextSentencePrediction": Head(rows=_NEXT_SENTENCE, classes=_pooled_classes, num_classes=2),
         "ForSequenceClassification": Head(

@@ -45,7 +45,7 @@ def _read(fields: Fields) -> EncoderConfig:
             "embedding_dropout": residual,
             "residual_dropout": residual,
             "attention_dropout": fields.number("attention_dropout", 0.1),
-            "init_std": fields.take("initializer_range", 0.02),
+            "init_std": fields.number("initializer_range", 0.02),
         }
     )
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface.families.bert import EMBEDDING, bert_layer, read_common, write_common
+from jax_encoder.huggingface.families.bert import EMBEDDING, bert_layer, read_common, token_types, write_common
 from jax_encoder.huggingface.family import ACTIVATIONS, Family, Head, first_token_classes, numbered, token_classes
 from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.rows import linear, norm, table
@@ -23,7 +23,7 @@ def _read(fields: Fields) -> EncoderConfig:
         | {
             "table_dim": None if table_dim == common["embed_dim"] else table_dim,
             "max_len": fields.number("max_position_embeddings", 512),
-            "num_token_types": fields.number("type_vocab_size", 2),
+            "num_token_types": token_types(fields),
             "mlm_activation": "gelu_exact",
         }
     )

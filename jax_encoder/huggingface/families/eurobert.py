@@ -22,18 +22,17 @@ _FORM: dict[str, Any] = presets.MODERNBERT | {
 
 def _read(fields: Fields) -> EncoderConfig:
     dim, heads = fields.number("hidden_size", 768), fields.number("num_attention_heads", 12)
-    key_values = fields.take("num_key_value_heads", None) or heads
-    if heads < 1 or dim % heads or heads % key_values:
+    key_values = fields.number_or_null("num_key_value_heads", heads)
+    if heads < 1 or key_values < 1 or dim % heads or heads % key_values:
         fields.refuse(
-            f"num_attention_heads={heads}: must divide hidden_size={dim} and num_key_value_heads={key_values}"
+            f"num_attention_heads={heads}: must divide hidden_size={dim} and be a multiple of "
+            f"num_key_value_heads={key_values}"
         )
         heads = key_values = 1
-    rope = fields.take("rope_parameters", None) or {}
-    if rope.get("rope_type", "default") != "default" or rope.keys() - {"rope_type", "rope_theta"}:
-        fields.refuse(f"rope_parameters={rope!r}: only rope_type 'default' can be computed here")
     fields.must({"rope_scaling": ((None,), "positions would be stretched")})
-    fields.ignore("pretraining_tp", "classifier_pooling", "clf_pooling", "hidden_dropout")
-    theta = float(rope.get("rope_theta") or fields.take("rope_theta", None) or 10_000.0)
+    # auto_map: its authors' code, which transformers took over.
+    fields.ignore("pretraining_tp", "classifier_pooling", "clf_pooling", "hidden_dropout", "auto_map")
+    theta = fields.rope_theta(fields.table("rope_parameters"), "rope_theta", 10_000.0)
     layers = layers_of(fields.number("num_hidden_layers", 12))
     return EncoderConfig(
         **_FORM
@@ -45,7 +44,7 @@ def _read(fields: Fields) -> EncoderConfig:
             "mlp_dim": fields.number("intermediate_size", 3072),
             "num_heads": heads,
             "num_key_value_heads": key_values,
-            "head_dim": fields.take("head_dim", None) or dim // heads,
+            "head_dim": fields.number_or_null("head_dim", dim // heads),
             "rope_thetas": (theta,) * layers["num_layers"],
             "norm_eps": fields.number("rms_norm_eps", 1e-5),
             "activation": fields.choose("hidden_act", "silu", ACTIVATIONS),
@@ -55,7 +54,7 @@ def _read(fields: Fields) -> EncoderConfig:
             "mlm_decoder_bias": fields.choose("mlp_bias", False, _SWITCH),
             "mlm_tied": fields.choose("tie_word_embeddings", False, _SWITCH),
             "attention_dropout": fields.number("attention_dropout", 0.0),
-            "init_std": fields.take("initializer_range", 0.02),
+            "init_std": fields.number("initializer_range", 0.02),
         }
     )
 
@@ -95,6 +94,10 @@ def _layer(config: EncoderConfig) -> list[Row]:
 
 def _classes(fields: Fields, num_classes: int) -> ClassifierConfig:
     pooling: Any = fields.choose("classifier_pooling", "late", {"late": "late", "bos": "first", "mean": "mean"})
+    known = (None, fields.take("classifier_pooling", "late"))
+    fields.must(
+        {"clf_pooling": (known, "its authors' code would pool so, and transformers as classifier_pooling says")}
+    )
     return ClassifierConfig(
         num_classes=num_classes, pooling=pooling, activation="gelu_exact", transform_bias=True, norm=False
     )

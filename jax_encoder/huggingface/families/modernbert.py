@@ -50,7 +50,7 @@ def _read(fields: Fields) -> EncoderConfig:
             "mlm_decoder_bias": fields.choose("decoder_bias", True, _SWITCH),
             "mlm_tied": fields.choose("tie_word_embeddings", True, _SWITCH),
             "embedding_dropout": fields.number("embedding_dropout", 0.0),
-            "init_std": fields.take("initializer_range", 0.02),
+            "init_std": fields.number("initializer_range", 0.02),
         }
     )
 
@@ -58,17 +58,20 @@ def _read(fields: Fields) -> EncoderConfig:
 def _kinds(fields: Fields, layers: int) -> dict[str, Any]:
     """Windows and rotary bases of the layers, in the newer form of the fields or the older."""
     every = fields.number("global_attn_every_n_layers", 3)
+    if not every:
+        fields.refuse("global_attn_every_n_layers=0: must be at least 1")
+        every = 1
     kinds = fields.take("layer_types", None) or [_LOCAL if layer % every else _GLOBAL for layer in range(layers)]
-    if len(kinds) != layers or not set(kinds) <= {_GLOBAL, _LOCAL}:
-        fields.refuse(f"layer_types={kinds!r}: must be {layers} of {_GLOBAL} and {_LOCAL}")
+    if not isinstance(kinds, list) or len(kinds) != layers or any(kind not in (_GLOBAL, _LOCAL) for kind in kinds):
+        fields.refuse(f"layer_types must be {layers} of {_GLOBAL} and {_LOCAL}, as num_hidden_layers says")
         kinds = [_GLOBAL] * layers
-    ropes, thetas = fields.take("rope_parameters", None) or {}, {}
-    for kind, old, default in ((_GLOBAL, "global_rope_theta", 160_000.0), (_LOCAL, "local_rope_theta", 10_000.0)):
-        rope = ropes.get(kind) or {}
-        if rope.get("rope_type", "default") != "default" or rope.keys() - {"rope_type", "rope_theta"}:
-            fields.refuse(f"rope_parameters={ropes!r}: only rope_type 'default' can be computed here")
-        older = fields.take(old, None)
-        thetas[kind] = float(rope.get("rope_theta") or older or default)
+    ropes = fields.table("rope_parameters")
+    if strange := ropes.keys() - {_GLOBAL, _LOCAL}:
+        fields.refuse(f"rope_parameters of {', '.join(sorted(strange))}: must be of {_GLOBAL} and {_LOCAL}")
+    thetas = {
+        _GLOBAL: fields.rope_theta(ropes.get(_GLOBAL), "global_rope_theta", 160_000.0),
+        _LOCAL: fields.rope_theta(ropes.get(_LOCAL), "local_rope_theta", 10_000.0),
+    }
     fields.must({"rope_scaling": ((None,), "positions would be stretched")})
     window = fields.number("local_attention", 128) // 2
     return {

@@ -5,14 +5,16 @@ https://arxiv.org/abs/1911.02116) and CamemBERT (Martin et al. 2020, https://arx
 from typing import Any
 
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface.families.bert import EMBEDDING, bert_layer, read_common, write_common
+from jax_encoder.huggingface.families.bert import EMBEDDING, bert_layer, read_common, token_types, write_common
 from jax_encoder.huggingface.family import Family, Head, first_token_classes, numbered, token_classes
 from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.rows import linear, norm, table
 
 
 def _read(fields: Fields) -> EncoderConfig:
-    common = read_common(fields, {"vocab_size": 50_265})
+    # transformers' default for the two others is BERT's.
+    vocab_size = 50_265 if fields.take("model_type", "roberta") == "roberta" else 30_522
+    common = read_common(fields, {"vocab_size": vocab_size})
     # Position 0 has the row after the padding token's number.
     offset = fields.number("pad_token_id", 1) + 1
     return EncoderConfig(
@@ -20,7 +22,7 @@ def _read(fields: Fields) -> EncoderConfig:
         | {
             "max_len": fields.number("max_position_embeddings", 512) - offset,
             "position_offset": offset,
-            "num_token_types": fields.number("type_vocab_size", 2),
+            "num_token_types": token_types(fields),
             "mlm_activation": "gelu_exact",
         }
     )

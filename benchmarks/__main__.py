@@ -1,0 +1,28 @@
+"""`python -m benchmarks`."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+from benchmarks.encode import Encode
+from jax_encoder.errors import InputError
+
+COMMANDS: dict[str, Callable[..., Any]] = {"encode": Encode}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one measurement; returns 0, or 2 for what cannot be measured here."""
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, args=arguments, prog="python -m benchmarks", config=(tyro.conf.OmitArgPrefixes,)
+    )
+    try:
+        return command.run()
+    except InputError as error:
+        print(f"python -m benchmarks: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
