@@ -440,6 +440,8 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
         ("mpnet", {"relative_attention_num_buckets": 64}, "transformers itself computes 32 ranges"),
         ("albert", {"num_hidden_groups": 13}, "num_hidden_groups=13, inner_group_num=1: of 12 layers"),
         ("albert", {"inner_group_num": 17}, "inner_group_num=17: must be a whole number from 0 to 16"),
+        ("bert", {"num_hidden_layers": 1025}, "num_hidden_layers=1025: must be a whole number from 0 to 1024"),
+        ("distilbert", {"n_layers": 1025}, "n_layers=1025: must be a whole number from 0 to 1024"),
         ("distilbert", {"n_heads": 5}, "n_heads=5: must divide dim=768"),
         ("ModernBERT", {"num_attention_heads": 5}, "num_attention_heads=5: must divide hidden_size=768"),
         ("ModernBERT", {"global_attn_every_n_layers": 0}, "global_attn_every_n_layers=0: must be at least 1"),

@@ -1,5 +1,6 @@
 """Tensors of published checkpoints: every one is used exactly once, or the file is refused and says why."""
 
+import dataclasses
 import json
 import pickle
 import shlex
@@ -241,6 +242,18 @@ def test_an_untied_decoder_adds_its_own_bias_and_not_the_one_beside_it(tensors, 
     loaded = assert_saved_as_it_was(write(tmp_path / "own", fields, tensors), tmp_path)
     np.testing.assert_array_equal(loaded.params["head.bias"], tensors[DECODER_BIAS])
     assert sorted(loaded.form.kept) == [BIAS]
+
+
+def test_a_decoder_that_was_tied_once_is_not_overwritten_by_the_words(tensors, fields, tmp_path):
+    loaded = huggingface.load(write(tmp_path / "tied", fields, tensors | {DECODER: tensors[WORD]}))
+    untied = dataclasses.replace(
+        loaded,
+        config=dataclasses.replace(loaded.config, mlm_tied=False),
+        params={**loaded.params, "head.decoder": 2 * tensors[WORD]},
+    )
+    huggingface.save(untied, tmp_path / "untied")
+    np.testing.assert_array_equal(tensors_in(tmp_path / "untied")[DECODER], 2 * tensors[WORD])
+    assert_same_tensors(huggingface.load(tmp_path / "untied").params, untied.params)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, ml_dtypes.bfloat16])
