@@ -39,6 +39,7 @@ def export_run(run: Path, to: Path) -> Path:
     family = family_for(trained.encoder)
     tokenizer = load_tokenizer(folder.tokenizer)
     vocabulary = vocabulary_of(tokenizer)
+    _check_padding(trained.encoder, vocabulary)
     checkpoint = Checkpoint(
         config=trained.encoder,
         parts=Parts(head=True, pooler=False, classifier=None),
@@ -64,6 +65,16 @@ def export_run(run: Path, to: Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return to
+
+
+def _check_padding(encoder: EncoderConfig, vocabulary: Vocabulary) -> None:
+    """RoBERTa's relatives count the tokens that are not padding, from the row after the padding token's number on."""
+    if encoder.position_offset and vocabulary.pad != encoder.position_offset - 1:
+        raise InputError(
+            f"positions that start at row {encoder.position_offset} belong to a padding token of number "
+            f"{encoder.position_offset - 1}, and the tokenizer's is {vocabulary.pad}: transformers would count other "
+            "positions; train with --tokenizer whose padding has that number, or with position_offset 0"
+        )
 
 
 def _named(params: Any) -> dict[str, np.ndarray]:
