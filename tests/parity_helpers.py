@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity import word_table
-from parity.cases import Case, Sizes
+from parity.cases import CASE_NAMES, Case, Sizes
 from parity.compare import Comparison
 from parity.randomise import Rule, randomise
 from parity.sites import Site, collect, flatten
@@ -174,6 +174,9 @@ class ToySubject:
 def subject() -> ToySubject:
     """What the command line checks, if told that this is the binding."""
     return ToySubject()
+
+
+CASES = CASE_NAMES
 
 
 def agreeing(site: str = "site", **changes) -> Comparison:

@@ -19,7 +19,7 @@ BIASLESS = toy.ToyVariant(break_params=lambda params: params | {"key.bias": para
 def run(capsys, monkeypatch):
     """Runs the command line on the toy; returns status, output and error output."""
 
-    monkeypatch.setattr(commands.check, "BINDING", "parity_helpers")
+    monkeypatch.setitem(commands.check.BINDINGS, "torch_ref", "parity_helpers")
 
     def call(*arguments: str, subject=None):
         monkeypatch.setattr(toy, "subject", lambda: subject or toy.ToySubject())
@@ -160,9 +160,9 @@ def binding(monkeypatch):
         return check(toy.ToySubject({folder.name: toy.ToyVariant()}))
 
     module = types.ModuleType("toy_binding")
-    module.subject, module.check_run = toy.ToySubject, check_run
+    module.subject, module.check_run, module.CASES = toy.ToySubject, check_run, toy.CASES
     monkeypatch.setitem(sys.modules, "toy_binding", module)
-    monkeypatch.setattr(commands.check, "BINDING", "toy_binding")
+    monkeypatch.setitem(commands.check.BINDINGS, "torch_ref", "toy_binding")
     monkeypatch.setattr(commands.trained, "BINDING", "toy_binding")
 
 
@@ -195,7 +195,7 @@ def test_trained_parameters_that_do_not_fit_are_a_failure(capsys, tmp_path):
 
 
 def test_a_missing_framework_is_status_2(capsys, monkeypatch):
-    monkeypatch.setattr(commands.check, "BINDING", "no_such_binding")
+    monkeypatch.setitem(commands.check.BINDINGS, "torch_ref", "no_such_binding")
     assert cli.main(["check"]) == 2
     assert capsys.readouterr().err == (
         "python -m parity: No module named 'no_such_binding'; "
