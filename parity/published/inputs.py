@@ -1,6 +1,6 @@
 """The harness's cases as transformers can take them: padding that nobody sees, and no other mask.
 
-Axes: B batch, T column, R documents, U columns of the longest, D embed_dim, V vocabulary.
+Axes: B batch, T column, R documents, U columns of the longest, P documents that are pooled, D embed_dim, V vocabulary.
 """
 
 import dataclasses
@@ -20,12 +20,13 @@ CASES = (
 
 
 class Documents(NamedTuple):
-    """Every document in a row of its own, from its first column on.
+    """Every document in a row of its own; what a case packs starts at the first column there.
 
     Attributes:
         tokens, positions, token_types: of padding, whatever.
         valid: False at padding.
         rows, columns: where each document's tokens stand in the case, as long as `valid` is True, one after the other.
+        row_R: the case's row of each document.
     """
 
     tokens: np.ndarray
@@ -34,6 +35,7 @@ class Documents(NamedTuple):
     valid: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
+    row_R: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,10 +97,18 @@ class Inputs:
         labels_RU[self.alone.valid] = self.labels_BT[self.alone.rows, self.alone.columns]
         return labels_RU
 
-    def rows_of(self, classes: ClassifierConfig | None) -> np.ndarray:
-        """Rows that have a vector of their own: transformers reads column 0 even where that is padding."""
-        averaged = classes is not None and classes.pooling in ("mean", "late")
-        return np.flatnonzero(self.valid_BT.any(axis=1) if averaged else self.valid_BT[:, 0])
+    def pooled(self, classes: ClassifierConfig | None) -> tuple[np.ndarray, np.ndarray]:
+        """Documents that have a vector in both, [P], and the case's row of each, [P].
+
+        We average a row, or take its first column; transformers takes the first column even where that is padding.
+        """
+        row_R, valid_RU = self.alone.row_R, self.alone.valid
+        if classes is not None and classes.pooling in ("mean", "late"):
+            documents = np.flatnonzero(np.bincount(row_R)[row_R] == 1)
+        else:
+            first_R = np.append(0, np.cumsum(valid_RU.sum(axis=1))[:-1])
+            documents = np.flatnonzero(valid_RU[:, 0] & (self.alone.columns[first_R] == 0))
+        return documents, row_R[documents]
 
     @property
     def full(self) -> bool:
@@ -107,8 +117,11 @@ class Inputs:
 
 
 def _as_it_is(case: Case, valid_BT: np.ndarray) -> Documents:
+    """Without rows of nothing but padding: a mean over them is 0 / 0 in transformers, and its gradient reaches all."""
     rows, columns = np.nonzero(valid_BT)
-    return Documents(case.tokens_BT, case.positions_BT, case.token_types_BT, valid_BT, rows, columns)
+    row_R = np.unique(rows)
+    positions, token_types = (None if a is None else a[row_R] for a in (case.positions_BT, case.token_types_BT))
+    return Documents(case.tokens_BT[row_R], positions, token_types, valid_BT[row_R], rows, columns, row_R)
 
 
 def _documents(case: Case) -> Documents:
@@ -133,4 +146,5 @@ def _documents(case: Case) -> Documents:
 
     tokens = unpacked(case.tokens_BT)
     assert tokens is not None
-    return Documents(tokens, unpacked(case.positions_BT), unpacked(case.token_types_BT), valid_RU, rows, columns)
+    positions, token_types = unpacked(case.positions_BT), unpacked(case.token_types_BT)
+    return Documents(tokens, positions, token_types, valid_RU, rows, columns, np.array([row for row, _ in places]))

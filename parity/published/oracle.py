@@ -97,13 +97,13 @@ def answer(model: Any, inputs: Inputs, published: Published) -> Values:
     if classes is not None and published.by_token:
         classes = classes[valid_RU]
     elif classes is not None:
-        classes = None if inputs.packed else classes[inputs.rows_of(published.parts.classifier)]
+        classes = classes[inputs.pooled(published.parts.classifier)[0]]
     pooled = output.get("pooler_output") if published.parts.pooler else None
     return Values(
         hidden=tuple(state[valid_RU] for state in output.hidden_states),
         weights=() if inputs.packed else tuple(each.transpose(1, 2)[valid_RU] for each in output.attentions),
         logits=None if logits is None else logits[valid_RU],
-        pooled=None if pooled is None or inputs.packed else pooled[inputs.rows_of(None)],
+        pooled=None if pooled is None else pooled[inputs.pooled(None)[0]],
         classes=classes,
         loss=output.get("loss"),
     )
@@ -129,8 +129,8 @@ def labels(inputs: Inputs, published: Published) -> dict[str, np.ndarray]:
     task = published.task
     if task in ("ForMaskedLM", "ForTokenClassification"):
         return {"labels": inputs.labels_RU}
-    rows = len(inputs.rows_of(published.parts.classifier))
-    if task == "ForSequenceClassification" and rows == len(inputs.valid_BT) and not inputs.packed:
+    documents, _ = inputs.pooled(published.parts.classifier)
+    if task == "ForSequenceClassification" and len(documents) == len(inputs.valid_BT) and not inputs.packed:
         return {"labels": inputs.classes_B}
     if task == "ForQuestionAnswering" and inputs.full:
         return dict(zip(("start_positions", "end_positions"), inputs.spans_B2.T, strict=True))

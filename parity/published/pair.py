@@ -134,13 +134,13 @@ def _values(outputs: Outputs, taps: ModelTaps, inputs: Inputs, published: Publis
     if classes is not None and published.by_token:
         classes = classes[valid]
     elif classes is not None:
-        classes = None if inputs.packed else classes[inputs.rows_of(published.parts.classifier)]
+        classes = classes[inputs.pooled(published.parts.classifier)[1]]
     logits = None if outputs.logits is None else outputs.logits[valid]
     return Values(
         hidden=tuple(each[valid] for each in hidden),
         weights=() if inputs.packed else tuple(each[valid] for each in weights),
         logits=logits,
-        pooled=None if outputs.pooled is None or inputs.packed else outputs.pooled[inputs.rows_of(None)],
+        pooled=None if outputs.pooled is None else outputs.pooled[inputs.pooled(None)[1]],
         classes=classes,
         loss=_loss(outputs, classes, logits, inputs, published),
     )
