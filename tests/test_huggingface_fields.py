@@ -431,7 +431,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
         ("bert", {"hidden_dropout_prob": 1}, "embedding_dropout must be at least 0 and below 1, got 1.0"),
         ("bert", {"initializer_range": "x"}, "initializer_range='x': must be a number"),
         ("bert", {"type_vocab_size": 0}, "type_vocab_size=0: must be at least 1"),
-        ("bert", {"tie_word_embeddings": 1}, "tie_word_embeddings=1: only True, False can be computed here"),
+        ("bert", {"tie_word_embeddings": 1}, "tie_word_embeddings=1: only False, True can be computed here"),
         ("bert", {"auto_map": {"AutoModel": "x.JinaBertModel"}}, "the model would be code of its own"),
         ("bert", {"quantization_config": {"bits": 4}}, "weights would be quantised"),
         ("bert", {"x": "y" * 10_000}, "yyy...yyy"),

@@ -97,15 +97,3 @@ def first_token_classes(activation: Any) -> Callable[[Fields, int], ClassifierCo
         )
 
     return classes
-
-
-# transformers' names of activations, and ours. All its tanh forms are one function.
-ACTIVATIONS = {
-    "gelu": "gelu_exact",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-}
-ACTIVATION_NAMES = {"gelu_exact": "gelu", "gelu_tanh": "gelu_new", "relu": "relu", "silu": "silu"}

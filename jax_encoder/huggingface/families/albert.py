@@ -3,9 +3,11 @@
 from typing import Any
 
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface.families.bert import EMBEDDING, read_common, token_types, write_common
+from jax_encoder.huggingface import options
+from jax_encoder.huggingface.families.bert import COMMON, EMBEDDING, TOKEN_TYPES, read_common
 from jax_encoder.huggingface.family import Family, Head, first_token_classes, token_classes
 from jax_encoder.huggingface.fields import Fields
+from jax_encoder.huggingface.options import Option
 from jax_encoder.huggingface.rows import Row, attention, linear, norm, separate, table
 
 # transformers' defaults are ALBERT-xxlarge's.
@@ -18,6 +20,11 @@ _DEFAULTS = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
+_OPTIONS = (
+    *options.with_defaults(COMMON, _DEFAULTS),
+    TOKEN_TYPES,
+    Option("table_dim", "embedding_size", 128),
+)
 
 
 def _groups(layers: int, groups: int, inner: int) -> tuple[int, ...]:
@@ -36,12 +43,9 @@ def _counts(config: EncoderConfig) -> tuple[int, int, int]:
 
 
 def _read(fields: Fields) -> EncoderConfig:
-    common = read_common(fields, _DEFAULTS)
-    layers, groups, inner = (
-        common["num_layers"],
-        fields.number("num_hidden_groups", 1),
-        fields.number("inner_group_num", 1),
-    )
+    common = read_common(_OPTIONS, fields)
+    layers, groups = common["num_layers"], fields.number("num_hidden_groups", 1)
+    inner = fields.number("inner_group_num", 1)
     if not (0 < groups <= layers and inner > 0):
         fields.refuse(
             f"num_hidden_groups={groups}, inner_group_num={inner}: of {layers} layers there are no such groups"
@@ -50,27 +54,17 @@ def _read(fields: Fields) -> EncoderConfig:
     # The rate is of a published run's own head.
     fields.ignore("classifier_dropout_prob", "net_structure_type", "gap_size", "num_memory_blocks", "down_scale_factor")
     return EncoderConfig(
-        **common
-        | {
-            "table_dim": fields.number("embedding_size", 128),
-            "num_layers": layers * inner,
-            "layer_groups": _groups(layers, groups, inner),
-            "windows": (None,) * (layers * inner),
-            "max_len": fields.number("max_position_embeddings", 512),
-            "num_token_types": token_types(fields),
-        }
+        **common | options.layers(layers * inner) | {"layer_groups": _groups(layers, groups, inner)},
     )
 
 
 def _write(config: EncoderConfig) -> dict[str, Any]:
     layers, groups, inner = _counts(config)
-    return write_common(config) | {
+    return options.write(_OPTIONS, config) | {
         "num_hidden_layers": layers,
         "num_hidden_groups": groups,
         "inner_group_num": inner,
         "embedding_size": config.table_width,
-        "max_position_embeddings": config.max_len,
-        "type_vocab_size": config.num_token_types,
     }
 
 

@@ -4,66 +4,46 @@ from typing import Any
 
 from jax_encoder import presets
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface.families.bert import layers_of
-from jax_encoder.huggingface.family import (
-    ACTIVATION_NAMES,
-    ACTIVATIONS,
-    Family,
-    Head,
-    first_token_classes,
-    numbered,
-    token_classes,
-)
+from jax_encoder.huggingface import options
+from jax_encoder.huggingface.family import Family, Head, first_token_classes, numbered, token_classes
 from jax_encoder.huggingface.fields import Fields
+from jax_encoder.huggingface.options import Option
 from jax_encoder.huggingface.rows import Row, attention, linear, norm, separate, table
+
+_OPTIONS = (
+    Option("vocab_size", "vocab_size", 30_522),
+    Option("max_len", "max_position_embeddings", 512),
+    Option("num_layers", "n_layers", 6),
+    Option("embed_dim", "dim", 768),
+    Option("num_heads", "n_heads", 12),
+    Option("mlp_dim", "hidden_dim", 3072),
+    options.activation("activation", "activation", "gelu"),
+    Option("residual_dropout", "dropout", 0.1),
+    Option("attention_dropout", "attention_dropout", 0.1),
+    Option("init_std", "initializer_range", 0.02),
+    options.switch("mlm_tied", "tie_word_embeddings", True),
+)
 
 
 def _read(fields: Fields) -> EncoderConfig:
-    dim, heads = fields.number("dim", 768), fields.number("n_heads", 12)
-    if heads < 1 or dim % heads:
-        fields.refuse(f"n_heads={heads}: must divide dim={dim}")
-        heads = 1
-    activation = fields.choose("activation", "gelu", ACTIVATIONS)
-    residual = fields.number("dropout", 0.1)
+    values = options.read(_OPTIONS, fields)
     # The table of sinusoidal positions is in the file like any other.
     fields.ignore("sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout", "tie_weights_")
     return EncoderConfig(
         **presets.BERT
-        | layers_of(fields.number("n_layers", 6))
+        | values
+        | options.layers(values["num_layers"])
+        | options.heads(fields, values, "dim", "n_heads")
         | {
-            "vocab_size": fields.number("vocab_size", 30_522),
-            "max_len": fields.number("max_position_embeddings", 512),
             "num_token_types": 0,
-            "embed_dim": dim,
-            "num_heads": heads,
-            "num_key_value_heads": heads,
-            "head_dim": dim // heads,
-            "mlp_dim": fields.number("hidden_dim", 3072),
-            "activation": activation,
-            "mlm_activation": activation,
-            "mlm_tied": fields.choose("tie_word_embeddings", True, {True: True, False: False}),
-            "embedding_dropout": residual,
-            "residual_dropout": residual,
-            "attention_dropout": fields.number("attention_dropout", 0.1),
-            "init_std": fields.number("initializer_range", 0.02),
+            "mlm_activation": values["activation"],
+            "embedding_dropout": values["residual_dropout"],
         }
     )
 
 
 def _write(config: EncoderConfig) -> dict[str, Any]:
-    return {
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.max_len,
-        "n_layers": config.num_layers,
-        "n_heads": config.num_heads,
-        "dim": config.embed_dim,
-        "hidden_dim": config.mlp_dim,
-        "activation": ACTIVATION_NAMES[config.activation],
-        "dropout": config.residual_dropout,
-        "attention_dropout": config.attention_dropout,
-        "initializer_range": config.init_std,
-        "tie_word_embeddings": config.mlm_tied,
-    }
+    return options.write(_OPTIONS, config)
 
 
 def _layer(config: EncoderConfig) -> list[Row]:

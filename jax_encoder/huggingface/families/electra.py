@@ -4,37 +4,33 @@ from typing import Any
 
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface.families.bert import EMBEDDING, bert_layer, read_common, token_types, write_common
-from jax_encoder.huggingface.family import ACTIVATIONS, Family, Head, first_token_classes, numbered, token_classes
+from jax_encoder.huggingface import options
+from jax_encoder.huggingface.families.bert import COMMON, EMBEDDING, TOKEN_TYPES, bert_layer, read_common
+from jax_encoder.huggingface.family import Family, Head, first_token_classes, numbered, token_classes
 from jax_encoder.huggingface.fields import Fields
+from jax_encoder.huggingface.options import ACTIVATIONS, Option
 from jax_encoder.huggingface.rows import linear, norm, table
 
 # transformers' defaults are ELECTRA-small's.
 _DEFAULTS = {"hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024}
+_OPTIONS = (
+    *options.with_defaults(COMMON, _DEFAULTS),
+    TOKEN_TYPES,
+    Option("table_dim", "embedding_size", 128),
+)
 
 
 def _read(fields: Fields) -> EncoderConfig:
-    common = read_common(fields, _DEFAULTS)
-    table_dim = fields.number("embedding_size", 128)
+    common = read_common(_OPTIONS, fields) | {"mlm_activation": "gelu_exact"}
     # Multiple choice alone, which has no class here, reads these.
     fields.ignore("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout", "generator_size")
-    return EncoderConfig(
-        **common
-        | {
-            "table_dim": None if table_dim == common["embed_dim"] else table_dim,
-            "max_len": fields.number("max_position_embeddings", 512),
-            "num_token_types": token_types(fields),
-            "mlm_activation": "gelu_exact",
-        }
-    )
+    if common["table_dim"] == common["embed_dim"]:  # then there is no projection
+        common["table_dim"] = None
+    return EncoderConfig(**common)
 
 
 def _write(config: EncoderConfig) -> dict[str, Any]:
-    return write_common(config) | {
-        "embedding_size": config.table_width,
-        "max_position_embeddings": config.max_len,
-        "type_vocab_size": config.num_token_types,
-    }
+    return options.write(_OPTIONS, config) | {"embedding_size": config.table_width}
 
 
 def _replaced_classes(fields: Fields, num_classes: int) -> ClassifierConfig:

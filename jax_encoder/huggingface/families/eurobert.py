@@ -5,12 +5,12 @@ from typing import Any
 from jax_encoder import presets
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface.families.bert import layers_of
-from jax_encoder.huggingface.family import ACTIVATION_NAMES, ACTIVATIONS, Family, Head, numbered, token_classes
+from jax_encoder.huggingface import options
+from jax_encoder.huggingface.family import Family, Head, numbered, token_classes
 from jax_encoder.huggingface.fields import Fields
+from jax_encoder.huggingface.options import Option
 from jax_encoder.huggingface.rows import Row, attention, linear, norm, separate, table
 
-_SWITCH = {False: False, True: True}
 _FORM: dict[str, Any] = presets.MODERNBERT | {
     "norm_kind": "rms",
     "embedding_norm": False,
@@ -19,9 +19,27 @@ _FORM: dict[str, Any] = presets.MODERNBERT | {
     "mlm_transform_bias": False,
 }
 
+_OPTIONS = (
+    Option("vocab_size", "vocab_size", 128_256),
+    Option("max_len", "max_position_embeddings", 8192),
+    Option("embed_dim", "hidden_size", 768),
+    Option("num_layers", "num_hidden_layers", 12),
+    Option("num_heads", "num_attention_heads", 12),
+    Option("mlp_dim", "intermediate_size", 3072),
+    Option("norm_eps", "rms_norm_eps", 1e-5),
+    options.activation("activation", "hidden_act", "silu"),
+    options.switch("attention_bias", "attention_bias", False),
+    # One field for the MLP and for the decoder.
+    options.switch("mlp_bias", "mlp_bias", False),
+    options.switch("mlm_tied", "tie_word_embeddings", False),
+    Option("attention_dropout", "attention_dropout", 0.0),
+    Option("init_std", "initializer_range", 0.02),
+)
+
 
 def _read(fields: Fields) -> EncoderConfig:
-    dim, heads = fields.number("hidden_size", 768), fields.number("num_attention_heads", 12)
+    values = options.read(_OPTIONS, fields)
+    dim, heads = values["embed_dim"], values["num_heads"]
     key_values = fields.number_or_null("num_key_value_heads", heads)
     if heads < 1 or key_values < 1 or dim % heads or heads % key_values:
         fields.refuse(
@@ -33,50 +51,26 @@ def _read(fields: Fields) -> EncoderConfig:
     # auto_map: its authors' code, which transformers took over.
     fields.ignore("pretraining_tp", "classifier_pooling", "clf_pooling", "hidden_dropout", "auto_map")
     theta = fields.rope_theta(fields.table("rope_parameters"), "rope_theta", 10_000.0)
-    layers = layers_of(fields.number("num_hidden_layers", 12))
+    layers = values["num_layers"]
     return EncoderConfig(
         **_FORM
-        | layers
+        | values
+        | options.layers(layers)
         | {
-            "vocab_size": fields.number("vocab_size", 128_256),
-            "max_len": fields.number("max_position_embeddings", 8192),
-            "embed_dim": dim,
-            "mlp_dim": fields.number("intermediate_size", 3072),
             "num_heads": heads,
             "num_key_value_heads": key_values,
             "head_dim": fields.number_or_null("head_dim", dim // heads),
-            "rope_thetas": (theta,) * layers["num_layers"],
-            "norm_eps": fields.number("rms_norm_eps", 1e-5),
-            "activation": fields.choose("hidden_act", "silu", ACTIVATIONS),
-            "attention_bias": fields.choose("attention_bias", False, _SWITCH),
-            "mlp_bias": fields.choose("mlp_bias", False, _SWITCH),
-            # One field for the MLP and for the decoder.
-            "mlm_decoder_bias": fields.choose("mlp_bias", False, _SWITCH),
-            "mlm_tied": fields.choose("tie_word_embeddings", False, _SWITCH),
-            "attention_dropout": fields.number("attention_dropout", 0.0),
-            "init_std": fields.number("initializer_range", 0.02),
+            "rope_thetas": (theta,) * layers,
+            "mlm_decoder_bias": values["mlp_bias"],
         }
     )
 
 
 def _write(config: EncoderConfig) -> dict[str, Any]:
-    return {
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.max_len,
-        "hidden_size": config.embed_dim,
-        "intermediate_size": config.mlp_dim,
-        "num_hidden_layers": config.num_layers,
-        "num_attention_heads": config.num_heads,
+    return options.write(_OPTIONS, config) | {
         "num_key_value_heads": config.num_key_value_heads,
         "head_dim": config.head_dim,
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_thetas[0] if config.rope_thetas else 1e4},
-        "rms_norm_eps": config.norm_eps,
-        "hidden_act": ACTIVATION_NAMES[config.activation],
-        "attention_bias": config.attention_bias,
-        "mlp_bias": config.mlp_bias,
-        "tie_word_embeddings": config.mlm_tied,
-        "attention_dropout": config.attention_dropout,
-        "initializer_range": config.init_std,
     }
 
 

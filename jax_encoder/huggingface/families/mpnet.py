@@ -3,7 +3,8 @@
 from typing import Any
 
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface.families.bert import read_common, write_common
+from jax_encoder.huggingface import options
+from jax_encoder.huggingface.families.bert import COMMON, read_common
 from jax_encoder.huggingface.family import Family, Head, first_token_classes, numbered, token_classes
 from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.rows import Row, attention, linear, norm, separate, table
@@ -12,14 +13,16 @@ from jax_encoder.huggingface.rows import Row, attention, linear, norm, separate,
 _BUCKETS, _MAX_DISTANCE = 32, 128
 _OFFSET = 2  # the padding token is number 1, whatever the config says
 
+_OPTIONS = options.with_defaults(COMMON, {"vocab_size": 30_527})
+
 
 def _read(fields: Fields) -> EncoderConfig:
-    common = read_common(fields, {"vocab_size": 30_527})
+    common = read_common(_OPTIONS, fields)
     fields.must({"relative_attention_num_buckets": ((_BUCKETS,), "transformers itself computes 32 ranges")})
     return EncoderConfig(
         **common
         | {
-            "max_len": fields.number("max_position_embeddings", 512) - _OFFSET,
+            "max_len": common["max_len"] - _OFFSET,
             "position_offset": _OFFSET,
             "num_token_types": 0,
             "relative_buckets": _BUCKETS,
@@ -30,7 +33,7 @@ def _read(fields: Fields) -> EncoderConfig:
 
 
 def _write(config: EncoderConfig) -> dict[str, Any]:
-    return write_common(config) | {
+    return options.write(_OPTIONS, config) | {
         "max_position_embeddings": config.max_len + _OFFSET,
         "relative_attention_num_buckets": _BUCKETS,
         "pad_token_id": _OFFSET - 1,

@@ -5,33 +5,34 @@ https://arxiv.org/abs/1911.02116) and CamemBERT (Martin et al. 2020, https://arx
 from typing import Any
 
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface.families.bert import EMBEDDING, bert_layer, read_common, token_types, write_common
+from jax_encoder.huggingface import options
+from jax_encoder.huggingface.families.bert import COMMON, EMBEDDING, TOKEN_TYPES, bert_layer, read_common
 from jax_encoder.huggingface.family import Family, Head, first_token_classes, numbered, token_classes
 from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.rows import linear, norm, table
+
+_OPTIONS = (*COMMON, TOKEN_TYPES)
 
 
 def _read(fields: Fields) -> EncoderConfig:
     # transformers' default for the two others is BERT's.
     vocab_size = 50_265 if fields.take("model_type", "roberta") == "roberta" else 30_522
-    common = read_common(fields, {"vocab_size": vocab_size})
+    common = read_common(options.with_defaults(_OPTIONS, {"vocab_size": vocab_size}), fields)
     # Position 0 has the row after the padding token's number.
     offset = fields.number("pad_token_id", 1) + 1
     return EncoderConfig(
         **common
         | {
-            "max_len": fields.number("max_position_embeddings", 512) - offset,
+            "max_len": common["max_len"] - offset,
             "position_offset": offset,
-            "num_token_types": token_types(fields),
             "mlm_activation": "gelu_exact",
         }
     )
 
 
 def _write(config: EncoderConfig) -> dict[str, Any]:
-    return write_common(config) | {
+    return options.write(_OPTIONS, config) | {
         "max_position_embeddings": config.max_len + config.position_offset,
-        "type_vocab_size": config.num_token_types,
         "pad_token_id": config.position_offset - 1,
     }
 
