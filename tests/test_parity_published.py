@@ -65,7 +65,7 @@ def test_packed_documents_are_given_to_the_oracle_one_by_one():
 )
 def test_another_function_is_found(change, site):
     """A key's bias alone changes no weight: it shows in what is derived from it, hence the query's bias beside it."""
-    pair = Pair(Published.draw("bert", "ForMaskedLM", 0))
+    pair = Pair.draw(Published.draw("bert", "ForMaskedLM", 0))
     with torch.no_grad():
         change(pair.model)
         if site == "weights.1":
@@ -83,7 +83,7 @@ def test_another_function_is_found(change, site):
 def test_weights_that_do_not_fit_are_refused(monkeypatch):
     monkeypatch.setattr("parity.published.pair.carry_out", lambda *arguments: {"bert.nothing": np.zeros(3)})
     with pytest.raises((MismatchError, KeyError)):
-        Pair(Published.draw("distilbert", "Model", 0))
+        Pair.draw(Published.draw("distilbert", "Model", 0))
 
 
 def test_names_and_options(capsys):

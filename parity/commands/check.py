@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -13,7 +13,7 @@ from parity.errors import UsageError
 from parity.subject import Subject
 from parity.verdict import Report
 
-# subject(families, seed) or subject() -> Subject, and CASES, the names of the cases that it can take
+# subject(families, seed, model) or subject() -> Subject, and CASES, the names of the cases that it can take
 BINDINGS = {"torch_ref": "parity.encoder.subject", "transformers": "parity.published.subject"}
 
 
@@ -28,6 +28,9 @@ class Check(common.Output):
     """With --against transformers, check the classes of this family only; may be given several times."""
     seed: int = 0
     """With --against transformers, of the encoders' sizes and options."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """With --against transformers, a published checkpoint with its own weights, each side as it reads them: a folder,
+    or a name on the Hugging Face hub."""
     config: common.Names = ()
     """Check this variant only; may be given several times."""
     case: common.Names = ()
@@ -40,12 +43,12 @@ class Check(common.Output):
     def run(self, subject: Subject | None = None) -> int:
         """Returns the exit status; `subject` is what to check, None takes our encoders."""
         self.check_files()
-        if self.against == "torch_ref" and (self.family or self.seed):
-            raise UsageError("--family and --seed choose among transformers' classes: add --against transformers")
+        if self.against == "torch_ref" and (self.family or self.seed or self.model):
+            raise UsageError("--family, --seed and --model are of transformers' classes: add --against transformers")
         known = CASE_NAMES
         if subject is None:
             binding = common.load(BINDINGS[self.against])
-            chosen = (self.family, self.seed) if self.against == "transformers" else ()
+            chosen = (self.family, self.seed, self.model) if self.against == "transformers" else ()
             subject, known = binding.subject(*chosen), binding.CASES
         if self.list:
             print(_listing(subject))

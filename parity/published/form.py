@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from jax_encoder.config import EncoderConfig
+from jax_encoder.huggingface.checkpoint import Checkpoint
 from jax_encoder.huggingface.families import FAMILIES
 from jax_encoder.huggingface.family import Family, Head
 from jax_encoder.huggingface.fields import Fields
@@ -19,7 +20,8 @@ class Published:
 
     Attributes:
         family, head: whose names and parts.
-        task: the end of the class's name.
+        architecture: transformers' class.
+        task: the end of its name.
         fields: of its config.
         config: of our encoder.
         parts: what stands on it.
@@ -28,6 +30,7 @@ class Published:
 
     family: Family
     head: Head
+    architecture: str
     task: str
     fields: dict[str, Any]
     config: EncoderConfig
@@ -49,12 +52,18 @@ class Published:
             pooler=task == "Model" and bool(head.optional),
             classifier=classes,
         )
-        return cls(family, head, task, values, config, parts, num_classes)
+        return cls(family, head, family.classes[0] + task, task, values, config, parts, num_classes)
 
-    @property
-    def architecture(self) -> str:
-        """transformers' class."""
-        return self.family.classes[0] + self.task
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "Published":
+        """What a checkpoint holds, as far as its class computes anything with it."""
+        family, parts = FAMILIES[checkpoint.family], checkpoint.parts
+        ends = [checkpoint.architecture.removeprefix(begins) for begins in family.classes]
+        task = next(end for end in ends if end in family.heads)
+        parts = parts._replace(pooler=parts.pooler and task == "Model")
+        num_classes = 2 if parts.classifier is None else parts.classifier.num_classes
+        fields, config = dict(checkpoint.fields), checkpoint.config
+        return cls(family, family.heads[task], checkpoint.architecture, task, fields, config, parts, num_classes)
 
     @property
     def by_token(self) -> bool:

@@ -6,6 +6,7 @@ Axes: R rows as transformers is given them, U columns.
 import contextlib
 import importlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -53,6 +54,47 @@ def build(published: Published) -> Any:
     config = transformers.AutoConfig.for_model(published.family.name, **given, num_labels=published.num_classes)
     config._attn_implementation = "eager"
     return getattr(transformers, published.architecture)(config).double().eval()
+
+
+def read(published: Published, folder: Path) -> Any:
+    """A model of the class, in float64 and in evaluation, as transformers reads the folder; within `wide`.
+
+    A pooler that the folder lacks gets no gradient.
+
+    Raises:
+        MismatchError: it does not find its weights there.
+    """
+    cls = getattr(transformers, published.architecture)
+    options: dict[str, Any] = {"dtype": torch.float64, "attn_implementation": "eager", "local_files_only": True}
+    with _quiet():
+        try:
+            model, told = cls.from_pretrained(folder, **options, output_loading_info=True)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise MismatchError(f"transformers cannot read {folder}: {error}") from error
+    missing = {name for name in told["missing_keys"] if "pooler" not in name.split(".")}
+    if missing or told["mismatched_keys"]:
+        raise MismatchError(
+            f"in {folder} transformers misses {sorted(missing)}, and finds another shape of "
+            f"{sorted(told['mismatched_keys'])}"
+        )
+    for name in told["missing_keys"]:
+        model.get_parameter(name).requires_grad_(False)
+    return model.eval()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no word of what is missing: both are told otherwise."""
+    logging = transformers.utils.logging
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family) -> None:

@@ -1,6 +1,7 @@
 """A family's class and our model, with equal parameters, on one case: values at tokens, loss and gradients."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import torch
 
 from jax_encoder import masks
 from jax_encoder.huggingface.carry import NEW, carry_in, carry_out, unstacked
+from jax_encoder.huggingface.checkpoint import Checkpoint
 from jax_encoder.model import Model, ModelTaps, Outputs, shapes_of
 from parity.cases import Case
 from parity.encoder import programs
@@ -31,27 +33,53 @@ _QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 class Pair:
-    """Both sides; every parameter is random.
+    """Both sides.
 
-    Raises:
-        MismatchError: the weights of one do not fit the other.
+    Args:
+        published: what they are.
+        params: ours.
+        model: theirs, in float64.
     """
 
-    def __init__(self, published: Published):
-        self.published = published
-        self.params = _draw(published)
+    def __init__(self, published: Published, params: Mapping[str, np.ndarray], model: Any):
+        self.published, self.model = published, model
+        self.params = {name: np.asarray(value, np.float64) for name, value in params.items()}
+
+    @classmethod
+    def draw(cls, published: Published) -> "Pair":
+        """Both with the same parameters, every one random.
+
+        Raises:
+            MismatchError: the weights of one do not fit the other.
+        """
+        params = _draw(published)
         with oracle.wide(published.family.name):
-            self.model = oracle.build(published)
-            tensors = carry_out(self.params, published.family, published.config, published.head, published.parts, NEW)
-            oracle.load(self.model, tensors, published.family)
+            model = oracle.build(published)
+            tensors = carry_out(params, published.family, published.config, published.head, published.parts, NEW)
+            oracle.load(model, tensors, published.family)
+        return cls(published, params, model)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "Pair":
+        """Both as each reads the checkpoint's folder by itself.
+
+        Raises:
+            MismatchError: transformers does not find all its weights there.
+        """
+        published = Published.of(checkpoint)
+        used = shapes_of(published.config, published.parts)
+        assert checkpoint.folder is not None, "transformers reads a folder"
+        with oracle.wide(published.family.name):
+            model = oracle.read(published, checkpoint.folder)
+        return cls(published, {name: checkpoint.params[name] for name in used}, model)
 
     def __call__(self, case: Case) -> Trace:
         """Runs both on one case: all values, then the gradients of a random projection of them."""
         programs.give_back()
         published = self.published
-        inputs = Inputs.of(
-            case, published.config, pad=int(published.fields["pad_token_id"]), num_labels=max(2, published.num_classes)
-        )
+        # None stands at padding where the config names no token for it.
+        pad = self.model.config.pad_token_id or 0
+        inputs = Inputs.of(case, published.config, pad=pad, num_labels=max(2, published.num_classes))
         with oracle.wide(published.family.name):
             try:
                 theirs = oracle.answer(self.model, inputs, published)
@@ -62,7 +90,7 @@ class Pair:
                 (one * torch.from_numpy(np.asarray(direction))).sum()
                 for one, direction in zip(leaves(theirs), directions, strict=True)
             )
-            weights = dict(self.model.named_parameters())
+            weights = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
             grads = torch.autograd.grad(total, list(weights.values()), allow_unused=True, materialize_grads=True)
         ours, our_total, our_grads = self._ours(inputs, directions)
         values = Part(

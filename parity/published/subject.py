@@ -1,10 +1,12 @@
-"""What `python -m parity check --against transformers` checks: every class of every family."""
+"""What `python -m parity check --against transformers` checks: every class of every family, or one checkpoint."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import transformers
 
+from jax_encoder.errors import InputError
+from jax_encoder.huggingface.checkpoint import Checkpoint, load
 from jax_encoder.huggingface.families import FAMILIES
 from parity.cases import Sizes
 from parity.check import choose
@@ -33,7 +35,22 @@ class PublishedVariant:
         return sizes_of(Published.draw(self.family, self.task, self.seed).config)
 
     def build(self) -> Pair:
-        return Pair(Published.draw(self.family, self.task, self.seed))
+        return Pair.draw(Published.draw(self.family, self.task, self.seed))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CheckpointVariant:
+    """A checkpoint with its own weights."""
+
+    checkpoint: Checkpoint
+    by_default: bool = True
+
+    @property
+    def sizes(self) -> Sizes:
+        return sizes_of(self.checkpoint.config)
+
+    def build(self) -> Pair:
+        return Pair.of(self.checkpoint)
 
 
 class PublishedSubject(EncoderSubject):
@@ -69,10 +86,37 @@ class PublishedSubject(EncoderSubject):
         raise UsageError("--dtype measures our rounding beside our own reference's: leave out --against transformers")
 
 
-def subject(families: tuple[str, ...] = (), seed: int = 0) -> PublishedSubject:
+class CheckpointSubject(PublishedSubject):
+    """Our encoder against transformers' class, each with a checkpoint's weights as it reads them by itself.
+
+    Args:
+        model: folder, or name on the hub.
+
+    Raises:
+        UsageError: it cannot be read; the message says why.
+    """
+
+    def __init__(self, model: str):
+        super().__init__()
+        try:
+            checkpoint = load(model)
+        except InputError as error:
+            raise UsageError(str(error)) from error
+        self.name = f"{model}, a {checkpoint.architecture}, in jax_encoder against transformers"
+        self._variants = {checkpoint.architecture: CheckpointVariant(checkpoint)}
+
+    def variants(self) -> dict[str, CheckpointVariant]:  # type: ignore[override]
+        return self._variants
+
+
+def subject(families: tuple[str, ...] = (), seed: int = 0, model: str | None = None) -> PublishedSubject:
     """What the command line checks.
 
     Raises:
-        UsageError: no such family.
+        UsageError: no such family, or no such checkpoint.
     """
+    if model is not None:
+        if families or seed:
+            raise UsageError("--family and --seed draw encoders at random; --model is one: leave out either")
+        return CheckpointSubject(model)
     return PublishedSubject(tuple(choose("family", families or None, FAMILIES)), seed)
