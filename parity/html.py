@@ -1,9 +1,9 @@
 """A report as one page to look at: everything in one file, nothing fetched, readable without scripts."""
 
-import os
 from importlib import resources
 from pathlib import Path
 
+from parity.files import write_whole
 from parity.page.cause import causes
 from parity.page.deployed import deployed
 from parity.page.markup import Html, classed, code, element, join
@@ -55,12 +55,7 @@ def to_html(report: Report) -> str:
 
 def write_html(report: Report, path: Path) -> None:
     """Writes the page as a whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(to_html(report), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, to_html(report))
 
 
 def _head(title: str) -> Html:

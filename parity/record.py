@@ -28,12 +28,12 @@ and environment.
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from parity.compare import Comparison
+from parity.files import write_whole
 from parity.precision import ExplainedRun
 from parity.report import headline
 from parity.verdict import (
@@ -98,12 +98,7 @@ def from_json(text: str) -> Report:
 
 def write(report: Report, path: Path) -> None:
     """Writes the record as a whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(to_json(report), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, to_json(report))
 
 
 def _summary(report: Report) -> dict[str, Any]:

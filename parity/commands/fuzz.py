@@ -10,6 +10,7 @@ import tyro
 from parity.commands import common
 from parity.compare import SEMANTIC
 from parity.errors import UsageError
+from parity.files import write_whole
 from parity.verdict import PrecisionRun, Report, Run
 
 BINDING = "parity.encoder.fuzz"  # problems(dtypes), reason_of(problem, plant), run(...), to_json, from_json
@@ -59,7 +60,7 @@ class Fuzz:
         if found.smallest is None:
             print(f"fuzz: no difference in {tried}")
             return 0
-        self.out.write_text(binding.to_json(found.smallest, self.plant, found.reason), encoding="utf-8")
+        write_whole(self.out, binding.to_json(found.smallest, self.plant, found.reason))
         print(f"fuzz: {found.reason}; found among {tried}\n  repeat it: python -m parity replay {self.out}")
         return 1
 

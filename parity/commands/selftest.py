@@ -8,6 +8,7 @@ import tyro
 
 from parity.commands import common
 from parity.errors import UsageError
+from parity.files import write_whole
 from parity.selftest import passed, render, written_into
 
 BINDING = "parity.encoder.selftest"  # outcomes(names, progress), clean(examples, seed), COUNT, NAMES
@@ -47,7 +48,7 @@ class Selftest:
                 print(f"{one.bug} in {one.side}: {one.said}")
         print(table)
         if self.write is not None:
-            self.write.write_text(written_into(_read(self.write), table), encoding="utf-8")
+            write_whole(self.write, written_into(_read(self.write), table))
         return 0 if passed(outcomes, clean) else 1
 
 

@@ -139,16 +139,21 @@ def answer(model: Any, inputs: Inputs, published: Published) -> Values:
     if classes is not None and published.by_token:
         classes = classes[valid_RU]
     elif classes is not None:
-        classes = classes[inputs.pooled(published.parts.classifier)[0]]
+        classes = _where(classes, inputs.pooled(published.parts.classifier)[0])
     pooled = output.get("pooler_output") if published.parts.pooler else None
     return Values(
         hidden=tuple(state[valid_RU] for state in output.hidden_states),
         weights=() if inputs.packed else tuple(each.transpose(1, 2)[valid_RU] for each in output.attentions),
         logits=None if logits is None else logits[valid_RU],
-        pooled=None if pooled is None else pooled[inputs.pooled(None)[0]],
+        pooled=None if pooled is None else _where(pooled, inputs.pooled(None)[0]),
         classes=classes,
         loss=output.get("loss"),
     )
+
+
+def _where(vectors: Tensor, documents: np.ndarray) -> Tensor | None:
+    """The vectors of some documents; None where there are none."""
+    return vectors[documents] if len(documents) else None
 
 
 def _given(inputs: Inputs, published: Published) -> dict[str, Tensor]:

@@ -162,16 +162,20 @@ def _values(outputs: Outputs, taps: ModelTaps, inputs: Inputs, published: Publis
     if classes is not None and published.by_token:
         classes = classes[valid]
     elif classes is not None:
-        classes = classes[inputs.pooled(published.parts.classifier)[1]]
+        classes = _where(classes, inputs.pooled(published.parts.classifier)[1])
     logits = None if outputs.logits is None else outputs.logits[valid]
     return Values(
         hidden=tuple(each[valid] for each in hidden),
         weights=() if inputs.packed else tuple(each[valid] for each in weights),
         logits=logits,
-        pooled=None if outputs.pooled is None else outputs.pooled[inputs.pooled(None)[1]],
+        pooled=None if outputs.pooled is None else _where(outputs.pooled, inputs.pooled(None)[1]),
         classes=classes,
         loss=_loss(outputs, classes, logits, inputs, published),
     )
+
+
+def _where(vectors: Any, rows: np.ndarray) -> Any | None:
+    return vectors[rows] if len(rows) else None
 
 
 def _loss(outputs: Outputs, classes: Any, logits: Any, inputs: Inputs, published: Published) -> Any | None:
