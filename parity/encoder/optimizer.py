@@ -19,6 +19,7 @@ from jax_encoder.training.config import OptimizerOptions
 from parity.bugs.optimizer import OPTIMIZER_BUGS, OptimizerBug
 from parity.check import Progress, choose
 from parity.compare import SEMANTIC
+from parity.encoder.programs import QUICKLY
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.torch_optimizer import Recipe, TorchSide
 from parity.encoder.trees import named, nested
@@ -41,8 +42,7 @@ from parity.verdict import Report, Run
 from parity.weights import match
 from torch_ref import training
 
-# LLVM's passes take most of a check and change no value.
-quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+quickly = functools.partial(jax.jit, compiler_options=QUICKLY)
 
 
 class JaxSide:

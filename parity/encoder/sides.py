@@ -21,6 +21,7 @@ from jax_encoder.data.masking import Batch
 from jax_encoder.training import objective
 from parity.bugs.model import ModelBug, Patch
 from parity.encoder.inputs import Directions, Inputs, Targets, tensor
+from parity.encoder.programs import QUICKLY
 from torch_ref import masks as torch_masks
 
 LOSSES = ("projection", "mlm")
@@ -119,11 +120,7 @@ def run_jax(side: JaxSide, inputs: JaxInputs) -> SideTaps:
     )
 
 
-# LLVM's passes take most of a check and change no value.
-_QUICKLY = {"xla_backend_optimization_level": 0}
-
-
-@functools.partial(jax.jit, static_argnums=0, compiler_options=_QUICKLY)
+@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
 def run_jax_compiled(graphdef: Any, state: Any, inputs: JaxInputs) -> SideTaps:
     """`run_jax` as one program, in the form that the config asks for."""
     return run_jax(nnx.merge(graphdef, state), inputs)
@@ -138,7 +135,7 @@ def _as_trained(model: Any, params: Any, batch: Batch, key: jax.Array | None) ->
 # By whether the parameters are those of a training run: then the program is compiled as there, too.
 RUN_AS_TRAINED = {
     True: jax.jit(_as_trained, static_argnums=0),
-    False: jax.jit(_as_trained, static_argnums=0, compiler_options=_QUICKLY),
+    False: jax.jit(_as_trained, static_argnums=0, compiler_options=QUICKLY),
 }
 
 

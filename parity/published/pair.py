@@ -29,7 +29,6 @@ from parity.sites import Site, flatten, leaves
 from parity.subject import Part, Trace
 
 _LOSS = "projection"
-_QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 class Pair:
@@ -124,7 +123,7 @@ class Pair:
             return sum((one * jnp.asarray(direction)).sum() for one, direction in pairs), values
 
         params = {name: jnp.asarray(value) for name, value in self.params.items()}
-        run = jax.jit(jax.value_and_grad(project, has_aux=True), compiler_options=_QUICKLY)
+        run = jax.jit(jax.value_and_grad(project, has_aux=True), compiler_options=programs.QUICKLY)
         (total, values), grads = run(params)
         return values, total, {name: np.asarray(grad) for name, grad in grads.items()}
 
