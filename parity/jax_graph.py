@@ -5,6 +5,7 @@ one equation and cannot be cut inside: trace a form that spells it out.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Literal
 from jaxtyping import PyTree
 
+from parity.programs import QUICKLY
 from parity.sites import paths
 
 Params = dict[str, jax.Array]
@@ -20,86 +22,56 @@ Values = dict[str, jax.Array]
 Visit = Callable[[str, jax.Array], jax.Array]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Graph:
-    """A traced function of parameters and inputs.
+    """A traced function of parameters and inputs, of the shapes that it was traced with.
 
     Attributes:
         names: of its values, in the order they are computed.
         reads: value -> the values that it is computed from without another in between.
         readers: parameter -> the values that it enters first.
+        whole: whether every run is one compiled program; else it goes equation by equation, of which many are compiled
+            already.
     """
 
     jaxpr: ClosedJaxpr
     names: tuple[str, ...]
     reads: Mapping[str, tuple[str, ...]]
     readers: Mapping[str, tuple[str, ...]]
-    inputs: tuple[jax.Array, ...]
     places: Mapping[Any, tuple[str, tuple[int, ...]]]  # variable -> the value it holds, and how that is laid out
     aliases: Mapping[str, str]  # a value that is an earlier one -> the earlier
+    whole: bool = False
 
-    def replay(self, params: Params, given: Mapping[str, jax.Array]) -> Values:
+    def compiled(self) -> "Graph":
+        """The same, each way to run it compiled as one program: slow the first time, and fast from then on."""
+        return self if self.whole else dataclasses.replace(self, whole=True)
+
+    def replay(self, params: Params, inputs: Any, given: Mapping[str, jax.Array]) -> Values:
         """Computes every value from what is given for the values before it, or from its own where nothing is."""
-        found: Values = {}
-
-        def visit(name: str, value: jax.Array) -> jax.Array:
-            found[name] = value
-            return given.get(name, value)
-
-        self._run(params, visit)
-        # An alias is computed from the earlier value by doing nothing.
-        found |= {name: given.get(root, found[root]) for name, root in self.aliases.items()}
+        found = self._replay(params, inputs, dict(given))
         return {name: found[name] for name in self.names}
 
     def replay_backward(
-        self, params: Params, given: Mapping[str, jax.Array], cotangents: Sequence[Mapping[str, jax.Array]]
-    ) -> list[tuple[Values, Params]]:
+        self, params: Params, inputs: Any, given: Mapping[str, jax.Array], cotangents: Mapping[str, jax.Array]
+    ) -> tuple[Values, Params]:
         """Pulls cotangents of all values back through the stretches between them, each on what is given.
 
         Args:
             params: the parameters.
+            inputs: the inputs.
             given: every value's, where there is one to give.
-            cotangents: each holds one for every value, of the shape of what this side computes.
+            cotangents: one for every value, of the shape of what this side computes.
 
         Returns:
-            For each, the cotangents that the values and the parameters get from the stretches that read them.
+            The cotangents that the values and the parameters get from the stretches that read them.
         """
+        on_values, on_params = self._replay_backward(params, inputs, dict(given), dict(cotangents))
+        return self._with_aliases(on_values), on_params
 
-        def stretches(params: Params, given: Values) -> Values:
-            found = self.replay(params, given)
-            return {name: found[name] for name in self.names if name not in self.aliases}
-
-        shapes = jax.eval_shape(stretches, params, {})
-        usable = {name: jnp.asarray(value) for name, value in given.items() if name in shapes}
-        _, pull_back = jax.vjp(stretches, params, usable)
-        found = []
-        for one in cotangents:
-            on_params, on_values = pull_back({name: one[name] for name in shapes})
-            found.append((self._with_aliases(on_values), on_params))
-        return found
-
-    def backward(self, params: Params, losses: Sequence[str]) -> list[tuple[Values, Params]]:
+    def backward(self, params: Params, inputs: Any, losses: Sequence[str]) -> list[tuple[Values, Params]]:
         """Cotangents of all values, and gradients of the parameters, for each of the values `losses`, all scalars."""
-        shapes = jax.eval_shape(lambda params: self.replay(params, {}), params)
-        zeros = {name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in self._cuts}
-
-        def perturbed(params: Params, deltas: Values) -> tuple[jax.Array, ...]:
-            found: Values = {}
-
-            def visit(name: str, value: jax.Array) -> jax.Array:
-                found[name] = value + deltas[name]
-                return found[name]
-
-            self._run(params, visit)
-            return tuple(found[loss] for loss in losses)
-
-        primal, pull_back = jax.vjp(perturbed, params, zeros)
-        found = []
-        for which in range(len(losses)):
-            seed = tuple(jnp.asarray(float(i == which), value.dtype) for i, value in enumerate(primal))
-            on_params, on_values = pull_back(seed)
-            found.append((self._with_aliases(on_values), on_params))
-        return found
+        found = self._backward(params, inputs, tuple(losses))
+        return [(self._with_aliases(on_values), on_params) for on_values, on_params in found]
 
     @property
     def constants(self) -> frozenset[str]:
@@ -117,7 +89,63 @@ class Graph:
     def _with_aliases(self, values: Values) -> Values:
         return values | {name: values[root] for name, root in self.aliases.items() if root in values}
 
-    def _run(self, params: Params, visit: Visit) -> None:
+    @functools.cached_property
+    def _replay(self) -> Callable[[Params, Any, Values], Values]:
+        return self._prepared(self._replayed)
+
+    @functools.cached_property
+    def _replay_backward(self) -> Callable[[Params, Any, Values, Values], tuple[Values, Params]]:
+        def run(params: Params, inputs: Any, given: Values, cotangents: Values) -> tuple[Values, Params]:
+            def stretches(params: Params, given: Values) -> Values:
+                found = self._replayed(params, inputs, given)
+                return {name: found[name] for name in self._cuts}
+
+            _, pull_back = jax.vjp(stretches, params, {name: given[name] for name in self._cuts if name in given})
+            on_params, on_values = pull_back({name: cotangents[name] for name in self._cuts})
+            return on_values, on_params
+
+        return self._prepared(run)
+
+    @functools.cached_property
+    def _backward(self) -> Callable[[Params, Any, tuple[str, ...]], list[tuple[Values, Params]]]:
+        def run(params: Params, inputs: Any, losses: tuple[str, ...]) -> list[tuple[Values, Params]]:
+            def perturbed(params: Params, deltas: Values) -> list[jax.Array]:
+                found: Values = {}
+
+                def visit(name: str, value: jax.Array) -> jax.Array:
+                    found[name] = value + deltas[name]
+                    return found[name]
+
+                self._run(params, inputs, visit)
+                return [found[loss] for loss in losses]
+
+            shapes = jax.eval_shape(self._replayed, params, inputs, {})
+            zeros = {name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in self._cuts}
+            primal, pull_back = jax.vjp(perturbed, params, zeros)
+            found = []
+            for which in range(len(losses)):
+                seed = [jnp.asarray(i == which, value.dtype) for i, value in enumerate(primal)]
+                on_params, on_values = pull_back(seed)
+                found.append((on_values, on_params))
+            return found
+
+        return self._prepared(run, static_argnums=2)
+
+    def _prepared(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        return jax.jit(function, compiler_options=QUICKLY, **options) if self.whole else function
+
+    def _replayed(self, params: Params, inputs: Any, given: Values) -> Values:
+        found: Values = {}
+
+        def visit(name: str, value: jax.Array) -> jax.Array:
+            found[name] = value
+            return given.get(name, value)
+
+        self._run(params, inputs, visit)
+        # An alias is computed from the earlier value by doing nothing.
+        return found | {name: given.get(root, found[root]) for name, root in self.aliases.items()}
+
+    def _run(self, params: Params, inputs: Any, visit: Visit) -> None:
         """Runs the program; `visit` sees every named value when it is computed and says what to go on with."""
         env: dict[Any, jax.Array] = {}
 
@@ -132,7 +160,7 @@ class Graph:
 
         jaxpr = self.jaxpr.jaxpr
         env.update(zip(jaxpr.constvars, self.jaxpr.consts, strict=True))
-        for variable, value in zip(jaxpr.invars, (*jax.tree.leaves(params), *self.inputs), strict=True):
+        for variable, value in zip(jaxpr.invars, jax.tree.leaves((params, inputs)), strict=True):
             write(variable, value)
         for equation in jaxpr.eqns:
             options = equation.primitive.get_bind_params(equation.params)
@@ -142,7 +170,7 @@ class Graph:
                 write(variable, value)
 
 
-def trace(function: Callable[[Params, Any], PyTree], params: Params, inputs: Any) -> Graph:
+def trace(function: Callable[[Params, Any], PyTree], params: Params, inputs: Any, *, compiled: bool = True) -> Graph:
     """Traces `function(params, inputs)`, whose result is a tree of named values as `parity.sites.flatten` takes it.
 
     A value that is another one with its axes in another order is cut at that other, which the program goes on with.
@@ -160,8 +188,7 @@ def trace(function: Callable[[Params, Any], PyTree], params: Params, inputs: Any
             places[root] = (name, layout)
     reads, readers = _dependencies(jaxpr, places, sorted(params))
     reads |= {name: (root,) for name, root in aliases.items()}
-    leaves = tuple(jnp.asarray(leaf) for leaf in jax.tree.leaves(inputs))
-    return Graph(jaxpr, names, reads, readers, leaves, places, aliases)
+    return Graph(jaxpr, names, reads, readers, places, aliases)
 
 
 def _root(variable: Any, made: Mapping[Any, Any]) -> tuple[Any, tuple[int, ...]]:

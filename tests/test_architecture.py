@@ -23,6 +23,7 @@ FORBIDDEN = {
     "parity/": (OURS | FRAMEWORKS) - {"parity"},
     "parity/bugs/": {"train", "benchmarks", "transformers"},
     "parity/jax_graph.py": (OURS | FRAMEWORKS) - {"parity", "jax"},
+    "parity/programs.py": (OURS | FRAMEWORKS) - {"parity", "jax"},
     "parity/torch_graph.py": (OURS | FRAMEWORKS) - {"parity", "torch"},
     "parity/encoder/": {"train", "benchmarks", "transformers"},
     "parity/published/": {"train", "benchmarks"},

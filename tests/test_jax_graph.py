@@ -33,14 +33,19 @@ def params():
 
 
 @pytest.fixture
-def graph(params):
+def inputs():
     rng = np.random.default_rng(1)
-    inputs = {
+    return {
         "x": jnp.asarray(rng.standard_normal((4, 5))),
         "angle": jnp.asarray(rng.standard_normal((4, 3))),
         "direction": jnp.asarray(rng.standard_normal((4, 3))),
     }
-    return jax_graph.trace(function, params, inputs)
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "equation by equation"])
+def graph(params, inputs, request):
+    graph = jax_graph.trace(function, params, inputs)
+    return graph.compiled() if request.param else graph
 
 
 def test_who_reads_whom(graph):
@@ -62,51 +67,56 @@ def test_a_value_without_parameters_is_a_constant():
     assert graph.constants == {"key", "bent", "output", "loss"}
 
 
-def test_fed_nothing_it_is_the_function(graph, params):
-    expected = function(params, dict(zip(("angle", "direction", "x"), graph.inputs, strict=True)))
-    values = graph.replay(params, {})
+def test_fed_nothing_it_is_the_function(graph, params, inputs):
+    values = graph.replay(params, inputs, {})
     assert tuple(values) == Values._fields
-    for name, value in expected._asdict().items():
-        np.testing.assert_array_equal(values[name], value)
+    for name, value in function(params, inputs)._asdict().items():
+        np.testing.assert_allclose(values[name], value, rtol=1e-14)
 
 
-def test_fed_a_value_it_goes_on_with_it(graph, params):
-    own = graph.replay(params, {})
+def test_other_inputs_of_the_same_shapes_need_no_other_graph(graph, params, inputs):
+    others = {name: 1 - value for name, value in inputs.items()}
+    values = graph.replay(params, others, {})
+    for name, value in function(params, others)._asdict().items():
+        np.testing.assert_allclose(values[name], value, rtol=1e-13)
+
+
+def test_fed_a_value_it_goes_on_with_it(graph, params, inputs):
+    own = graph.replay(params, inputs, {})
     other = own["key"] + 1
-    values = graph.replay(params, {"key": other})
-    np.testing.assert_array_equal(values["key"], own["key"])
-    inputs = dict(zip(("angle", "direction", "x"), graph.inputs, strict=True))
-    np.testing.assert_array_equal(values["turned"], jax.nn.gelu(other * inputs["angle"]) + params["bias"][None])
-    both = graph.replay(params, {"key": other, "turned": own["turned"], "bent": own["bent"] * 2})
-    np.testing.assert_array_equal(both["bent"], own["bent"])
+    values = graph.replay(params, inputs, {"key": other})
+    np.testing.assert_allclose(values["key"], own["key"], rtol=1e-14)
+    expected = jax.nn.gelu(other * inputs["angle"]) + params["bias"][None]
+    np.testing.assert_allclose(values["turned"], expected, rtol=1e-14)
+    both = graph.replay(params, inputs, {"key": other, "turned": own["turned"], "bent": own["bent"] * 2})
+    np.testing.assert_allclose(both["bent"], own["bent"], rtol=1e-14)
     np.testing.assert_array_equal(both["output"], own["bent"] * 2)
 
 
-def test_backward_is_the_gradient(graph, params):
-    inputs = dict(zip(("angle", "direction", "x"), graph.inputs, strict=True))
+def test_backward_is_the_gradient(graph, params, inputs):
     expected = jax.grad(lambda params: function(params, inputs).loss)(params)
-    [(on_values, on_params)] = graph.backward(params, ["loss"])
+    [(on_values, on_params)] = graph.backward(params, inputs, ["loss"])
     for name, grad in expected.items():
         np.testing.assert_allclose(on_params[name], grad, rtol=1e-14)
     np.testing.assert_allclose(on_values["bent"], inputs["direction"], rtol=1e-14)
     np.testing.assert_array_equal(on_values["output"], on_values["bent"])
     step = 1e-6 * np.eye(12).reshape(12, 4, 3)[5]
-    values = graph.replay(params, {})
-    there, back = (graph.replay(params, {"key": values["key"] + sign * step})["loss"] for sign in (1, -1))
+    key = graph.replay(params, inputs, {})["key"]
+    there, back = (graph.replay(params, inputs, {"key": key + sign * step})["loss"] for sign in (1, -1))
     np.testing.assert_allclose(on_values["key"].ravel()[5], (there - back) / 2e-6, rtol=1e-7)
 
 
-def test_backward_of_every_stretch_alone(graph, params):
-    values = graph.replay(params, {})
-    [(on_values, on_params)] = graph.backward(params, ["loss"])
+def test_backward_of_every_stretch_alone(graph, params, inputs):
+    values = graph.replay(params, inputs, {})
+    [(on_values, on_params)] = graph.backward(params, inputs, ["loss"])
     cotangents = on_values | {"loss": jnp.ones(())}
-    [(locally, gradients)] = graph.replay_backward(params, values, [cotangents])
+    locally, gradients = graph.replay_backward(params, inputs, values, cotangents)
     for name in ("key", "turned", "bent", "output"):
         np.testing.assert_allclose(locally[name], on_values[name], rtol=1e-13)
     for name, grad in on_params.items():
         np.testing.assert_allclose(gradients[name], grad, rtol=1e-13)
     doubled = cotangents | {"turned": 2 * cotangents["turned"]}
-    [(locally, gradients)] = graph.replay_backward(params, values, [doubled])
+    locally, gradients = graph.replay_backward(params, inputs, values, doubled)
     np.testing.assert_allclose(locally["key"], 2 * on_values["key"], rtol=1e-13)
     np.testing.assert_allclose(locally["turned"], on_values["turned"], rtol=1e-13)
     np.testing.assert_allclose(gradients["kernel"], on_params["kernel"], rtol=1e-13)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-def from_lengths(lengths_B: Int[Tensor, "B"], T: int) -> Bool[Tensor, "B T T"]:
+def from_lengths(lengths_B: Int[Tensor, " B"], T: int) -> Bool[Tensor, "B T T"]:
     """Every row starts with its tokens and ends with padding, of T columns in all.
 
     Raises:

@@ -7,6 +7,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -77,12 +78,13 @@ class Backward:
         return (*named, *self._gradients(on_params))
 
     def replay(
-        self, params: jax_graph.Params, given: jax_graph.Values, theirs: Arrays, own: Arrays
+        self, params: jax_graph.Params, inputs: Any, given: jax_graph.Values, theirs: Arrays, own: Arrays
     ) -> tuple[Site, ...]:
         """Our cotangents and gradients, each from the reference's values and from its cotangents of what comes after.
 
         Args:
             params: ours.
+            inputs: of the case.
             given: the reference's values, as far as they can be put in the place of ours.
             theirs: its cotangents.
             own: our values, for the shape of what has no such cotangent.
@@ -93,7 +95,7 @@ class Backward:
             )
             for name, value in own.items()
         }
-        ((on_values, on_params),) = self.graph.replay_backward(params, given, [cotangents])
+        on_values, on_params = self.graph.replay_backward(params, inputs, given, cotangents)
         zeros = {name: jnp.zeros_like(value) for name, value in cotangents.items()}
         return self.ours(zeros | on_values, on_params)
 

@@ -21,10 +21,9 @@ import torch_ref
 from jax_encoder import masks as jax_masks
 from jax_encoder.config import EncoderConfig
 from jax_encoder.precision import at_least_float32
-from parity import word_table
+from parity import programs, word_table
 from parity.bugs.precision import PrecisionBug
 from parity.cases import Case
-from parity.encoder import programs
 from parity.encoder.inputs import Inputs
 from parity.encoder.rounding import planted
 from parity.encoder.sides import TorchSide

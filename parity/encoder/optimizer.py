@@ -19,7 +19,6 @@ from jax_encoder.training.config import OptimizerOptions
 from parity.bugs.optimizer import OPTIMIZER_BUGS, OptimizerBug
 from parity.check import Progress, choose
 from parity.compare import SEMANTIC
-from parity.encoder.programs import QUICKLY
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.torch_optimizer import Recipe, TorchSide
 from parity.encoder.trees import named, nested
@@ -35,6 +34,7 @@ from parity.optimizer import (
     compare,
     draw,
 )
+from parity.programs import QUICKLY
 from parity.randomise import randomise
 from parity.selftest import Outcome
 from parity.settings import CASES, VARIANTS, Settings

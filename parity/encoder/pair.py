@@ -12,12 +12,12 @@ import torch
 from flax import nnx
 
 from jax_encoder.config import EncoderConfig
-from parity import jax_graph, word_table
+from parity import jax_graph, programs, word_table
 from parity.bugs.model import JaxPlot, ModelBug, Patch
 from parity.cases import Case, make_case
 from parity.check import compare_trace
 from parity.compare import Comparison
-from parity.encoder import backward, programs
+from parity.encoder import backward
 from parity.encoder.diagnose import Evidence, copy_of, explain
 from parity.encoder.inputs import Inputs, array, tensor
 from parity.encoder.sides import (
@@ -53,6 +53,7 @@ class JaxProgram:
     config: EncoderConfig
     pooler: bool
     patch: Patch = dataclasses.field(default_factory=Patch)  # a mistake in our code
+    _graphs: dict[Any, jax_graph.Graph] = dataclasses.field(default_factory=dict, init=False)
 
     @functools.cached_property
     def _split(self) -> tuple[Any, Any]:
@@ -81,17 +82,26 @@ class JaxProgram:
     def values(self, params: jax_graph.Params, inputs: JaxInputs) -> tuple[Site, ...]:
         """Every value, by the program in the form that the config asks for."""
         if self.patch:
-            return _sites(self.graph(params, inputs).replay(params, {}))
+            return _sites(self.graph(params, inputs).replay(params, inputs, {}))
         return flatten(run_jax_compiled(self._split[0], self.state(params), inputs))
 
     def graph(self, params: jax_graph.Params, inputs: JaxInputs) -> jax_graph.Graph:
-        """The same program with its layers spelled out, to be cut at its values."""
-        with self.patch.active():
-            return jax_graph.trace(
-                lambda params, inputs: run_jax(nnx.merge(self._spelled_out, self.state(params)), inputs),
-                params,
-                inputs,
-            )
+        """The same program with its layers spelled out, to be cut at its values; traced once for inputs of a shape."""
+        leaves, form = jax.tree.flatten(inputs)
+        settings: Any = jax.config
+        key = (settings.jax_default_matmul_precision, form, *((leaf.shape, leaf.dtype) for leaf in leaves))
+        if key not in self._graphs:
+            with self.patch.active():
+                self._graphs[key] = jax_graph.trace(
+                    lambda params, inputs: run_jax(nnx.merge(self._spelled_out, self.state(params)), inputs),
+                    params,
+                    inputs,
+                )
+            if not programs.quick_by_default():
+                self._graphs[key] = self._graphs[key].compiled()
+        elif not self.patch:  # a second case: from now on it pays to compile
+            self._graphs[key] = self._graphs[key].compiled()
+        return self._graphs[key]
 
     def as_trained(self, params: jax_graph.Params, inputs: Inputs) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Loss and gradients of the program that training runs."""
@@ -99,6 +109,12 @@ class JaxProgram:
         loss, grads = RUN_AS_TRAINED[not self.pooler](self._language_model, lm, inputs.batch(), inputs.key)
         named = jax.tree_util.tree_leaves_with_path(grads)
         return loss, {"lm." + jax.tree_util.keystr(path, simple=True, separator="."): grad for path, grad in named}
+
+
+@functools.lru_cache(maxsize=4)
+def _program(config: EncoderConfig, pooler: bool) -> JaxProgram:
+    """Our side, traced and compiled once for all parameters."""
+    return JaxProgram(config, pooler)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,7 +135,7 @@ class Pair:
         Raises:
             MismatchError: parameters are not one to one, do not survive the round trip, or are not finite.
         """
-        program = JaxProgram(config, pooler=trained is None)
+        program = _program(config, trained is None)
         torch_model = TorchSide(config, pooler=trained is None).double().eval()
         shapes = {name: tuple(p.shape) for name, p in torch_model.state_dict().items()}
         table = match(rows(config), program.shapes, shapes)
@@ -222,17 +238,17 @@ class _Tracing:
             if site.name in self.theirs and feedable(site.value, self.theirs[site.name])
         }
         expected = tuple(Site(name, value) for name, value in self.theirs.items())
-        yield Part(ours, expected, replay=lambda: _sites(self.graph.replay(self.params, given)))
+        yield Part(ours, expected, replay=lambda: _sites(self.graph.replay(self.params, self.jax_inputs, given)))
         own = {site.name: site.value for site in ours}
         params = dict(self.pair.torch_model.named_parameters()) | self.overrides
-        gradients = self.graph.backward(self.params, self.losses)
+        gradients = self.graph.backward(self.params, self.jax_inputs, self.losses)
         for loss, (on_values, on_params) in zip(self.losses, gradients, strict=True):
             one = backward.Backward(loss, self.graph, self.pair.table)
             theirs = backward.of_torch(self.values, loss, params)
             self.cotangents[loss] = theirs[0]
             actual = one.ours(on_values, on_params)
             expected = one.theirs(*theirs)
-            replay = functools.partial(one.replay, self.params, given, theirs[0], own)
+            replay = functools.partial(one.replay, self.params, self.jax_inputs, given, theirs[0], own)
             yield Part(actual, expected, replay=replay, scales=one.scales(theirs[0]))
         if self.inputs.as_in_training and not self.pair.jax.patch:
             yield self._as_trained()

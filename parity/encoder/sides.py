@@ -21,7 +21,7 @@ from jax_encoder.data.masking import Batch
 from jax_encoder.training import objective
 from parity.bugs.model import ModelBug, Patch
 from parity.encoder.inputs import Directions, Inputs, Targets, tensor
-from parity.encoder.programs import QUICKLY
+from parity.programs import QUICKLY
 from torch_ref import masks as torch_masks
 
 LOSSES = ("projection", "mlm")

@@ -14,8 +14,8 @@ from jax_encoder import masks
 from jax_encoder.huggingface.carry import NEW, carry_in, carry_out, unstacked
 from jax_encoder.huggingface.checkpoint import Checkpoint
 from jax_encoder.model import Model, ModelTaps, Outputs, shapes_of
+from parity import programs
 from parity.cases import Case
-from parity.encoder import programs
 from parity.encoder.backward import name_of, scales_among
 from parity.encoder.inputs import array
 from parity.encoder.weights import draws

@@ -1,11 +1,18 @@
 """How programs are compiled for a check, and given back before Linux runs out of places for them."""
 
+import os
 from pathlib import Path
 
 import jax
 
 # LLVM's passes and XLA's newer emitters of fused loops take most of a check and change no value.
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
+def quick_by_default() -> bool:
+    """Whether XLA_FLAGS asks for as much everywhere; then single operations cost little to compile."""
+    return "--xla_backend_optimization_level=0" in os.environ.get("XLA_FLAGS", "")
+
 
 # JAX keeps every program that it has compiled, each in memory maps of its own, and Linux gives a process 65,530 of
 # these (vm.max_map_count). A search over random encoders came to that in ten minutes, and nothing compiled any more.
