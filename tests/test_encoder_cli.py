@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from encode_helpers import checkpoint, write_checkpoint, write_json, write_modules
+from tokenizers import Tokenizer
 
 import benchmarks.__main__
 from benchmarks.encode import sentences
-from jax_encoder import cli
+from jax_encoder import cli, huggingface
 from jax_encoder.encode import TextEncoder
 from jax_encoder.errors import InputError
 
@@ -140,6 +141,19 @@ def test_what_cannot_be_filled_is_refused(capsys, tmp_path, bare, headed):
     (folder / "tokenizer.json").unlink()
     message = refused(capsys, ["fill-mask", "--model", str(folder), "[MASK]"])
     assert message == f"{folder} has no tokenizer.json, without which a text cannot be read"
+
+
+def test_a_tokenizer_of_another_checkpoint_is_refused(capsys, tmp_path):
+    folder = write_checkpoint(tmp_path, head=True)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens([f"new{number}" for number in range(1000)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    message = refused(capsys, ["fill-mask", "--model", str(folder), "[MASK] new999"])
+    known = huggingface.load(folder).config.vocab_size
+    assert message == (
+        f"the tokenizer gives the text the token id {tokenizer.token_to_id('new999')}, and the encoder knows {known}: "
+        "they are not of one checkpoint"
+    )
 
 
 def test_the_checkpoint_spells_its_mask(capsys, tmp_path):

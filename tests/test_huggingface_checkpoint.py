@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,23 @@ def test_a_checkpoint_that_others_published_is_written_as_it_was_read(tmp_path):
     huggingface.save(loaded, tmp_path)
     assert_same_tensors(tensors_in(tmp_path), tensors_in(published))
     assert fields_in(tmp_path) == fields_in(published) | {"dtype": "float32"}
+    kept = {"config.json", "model.safetensors", "tokenizer.json", *loaded.beside}
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == kept
+    assert_loaded_as_published(published, tmp_path)
+
+
+def assert_loaded_as_published(published: Path, again: Path) -> None:
+    """Without a warning, and with the same vectors, which are normalised: the list of modules came along."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import AutoTokenizer
+
+    texts = ["To be, or not to be", "that is the question"]
+    AutoTokenizer.from_pretrained(again)
+    with torch.inference_mode():
+        ours, theirs = (SentenceTransformer(str(folder), device="cpu").encode(texts) for folder in (again, published))
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, rtol=1e-5)
 
 
 def test_what_is_loaded_is_what_the_folder_says(bert):
@@ -103,6 +121,24 @@ def test_a_tokenizer_is_written_as_it_was_or_not_at_all(bert, tmp_path):
     assert huggingface.load(tmp_path / "without").tokenizer is None
     (tmp_path / "with" / TOKENIZER).write_text("{}")
     assert "tokenizer.json is not a tokenizer.json of Hugging Face tokenizers" in refusal(tmp_path / "with")
+
+
+def test_what_stands_beside_is_carried_along(bert, tmp_path):
+    folder = tmp_path / "published"
+    shutil.copytree(bert, folder)
+    (folder / "1_Pooling").mkdir()
+    carried = {"tokenizer_config.json": b"{}", "modules.json": b"[]", "1_Pooling/config.json": b"\xff not JSON"}
+    left = {"README.md": b"of other weights", "vocab.txt": b"[UNK]", "pytorch_model.bin": b"", "1_Pooling/notes": b""}
+    for name, content in (carried | left).items():
+        (folder / name).write_bytes(content)
+    loaded = huggingface.load(folder)
+    assert loaded.beside == carried
+    huggingface.save(loaded, tmp_path / "again")
+    for name in carried | left:
+        assert (tmp_path / "again" / name).is_file() == (name in carried)
+        assert name in left or (tmp_path / "again" / name).read_bytes() == carried[name]
+    (folder / TOKENIZER).unlink()
+    assert huggingface.load(folder).beside == carried | {"vocab.txt": b"[UNK]"}
 
 
 def test_what_was_trained_is_written_in_its_own_dtype(bert, tmp_path):

@@ -67,6 +67,11 @@ def _masked(checkpoint: "Checkpoint", tokenizer: "Tokenizer", text: str) -> tupl
         raise InputError(f"the text has no mask token: write {mask} where a word is to be filled in")
     if len(ids) > checkpoint.config.max_len:
         raise InputError(f"the text has {len(ids)} tokens, more than this encoder's {checkpoint.config.max_len}")
+    if max(ids) >= checkpoint.config.vocab_size:
+        raise InputError(
+            f"the tokenizer gives the text the token id {max(ids)}, and the encoder knows "
+            f"{checkpoint.config.vocab_size}: they are not of one checkpoint"
+        )
     return ids, columns
 
 

@@ -15,6 +15,7 @@ from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.files import written_whole
 from jax_encoder.errors import InputError
+from jax_encoder.huggingface.beside import read_beside
 from jax_encoder.huggingface.carry import NEW, Form, carry_in, carry_out
 from jax_encoder.huggingface.families import FAMILIES
 from jax_encoder.huggingface.family import Family, Head
@@ -38,6 +39,7 @@ class Checkpoint:
         architecture: transformers' class.
         fields: config.json as it was read, or is to be written.
         tokenizer: as it was read; None where there is none.
+        beside: name -> content of the files that tell other libraries how to use it.
         form: how the file's names differ from the family's.
         folder: where it was read; None for a new one.
     """
@@ -49,6 +51,7 @@ class Checkpoint:
     architecture: str
     fields: Mapping[str, Any]
     tokenizer: Tokenizer | None
+    beside: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     form: Form = NEW
     folder: Path | None = None
 
@@ -80,13 +83,16 @@ def load(name: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
     tensors = read_tensors(folder, allow_pickle=allow_pickle)
     carried = carry_in(tensors, family, config, head, parts, f"{folder}, taken for a {architecture},")
     tokenizer = _tokenizer(folder / TOKENIZER)
+    beside = read_beside(folder, vocabularies=tokenizer is None)
     return Checkpoint(
-        *(config, carried.parts, carried.params, family.name, architecture, values, tokenizer, carried.form, folder)
+        *(config, carried.parts, carried.params, family.name, architecture, values, tokenizer, beside),
+        form=carried.form,
+        folder=folder,
     )
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Writes config.json, model.safetensors and, if there is one, tokenizer.json; all of it, or nothing.
+    """Writes config.json, weights, the tokenizer if there is one, and what stood beside; all of it, or nothing.
 
     A checkpoint that was read and not changed is written tensor for tensor as it was; only layers of one kind whose
     dtypes differed have one now. In config.json, the dtype is that of the weights.
@@ -102,14 +108,20 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         # Last in, first out: everything is on the disk before any of it has its name, and config.json is named last.
         with contextlib.ExitStack() as files:
-            path = files.enter_context(written_whole(folder / CONFIG))
-            path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-            if checkpoint.tokenizer is not None:
-                path = files.enter_context(written_whole(folder / TOKENIZER))
-                path.write_text(checkpoint.tokenizer.to_str(pretty=True), encoding="utf-8")
+            for name, content in _texts(checkpoint, fields).items():
+                (folder / name).parent.mkdir(exist_ok=True)
+                files.enter_context(written_whole(folder / name)).write_bytes(content)
             write_tensors(tensors, files.enter_context(written_whole(folder / SINGLE)))
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror or error}") from None
+
+
+def _texts(checkpoint: Checkpoint, fields: Mapping[str, Any]) -> dict[str, bytes]:
+    """All files but the weights."""
+    files = {CONFIG: (json.dumps(fields, indent=2) + "\n").encode(), **checkpoint.beside}
+    if checkpoint.tokenizer is not None:
+        files[TOKENIZER] = checkpoint.tokenizer.to_str(pretty=True).encode()
+    return files
 
 
 def expressed(config: EncoderConfig, family: Family, given: Mapping[str, Any]) -> dict[str, Any]:

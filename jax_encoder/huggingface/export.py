@@ -48,14 +48,12 @@ def export_run(run: Path, to: Path) -> Path:
         architecture=f"{family.classes[0]}ForMaskedLM",
         fields={"model_type": family.name, **family.write(trained.encoder), **_ids(vocabulary)},
         tokenizer=tokenizer,
+        beside=_beside(trained.encoder, tokenizer, vocabulary),
     )
     to.parent.mkdir(parents=True, exist_ok=True)
     temporary = to.with_name(f".{to.name}.{os.getpid()}")
     try:
         save(checkpoint, temporary)
-        for name, content in _beside(trained.encoder, tokenizer, vocabulary).items():
-            (temporary / name).parent.mkdir(exist_ok=True)
-            (temporary / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         if folder.parity_json.is_file():
             shutil.copyfile(folder.parity_json, temporary / folder.parity_json.name)
         (temporary / "README.md").write_text(_card(trained, folder, checkpoint), encoding="utf-8")
@@ -88,7 +86,7 @@ def _ids(vocabulary: Vocabulary) -> dict[str, int]:
     return {f"{name}_token_id": value for name, value in (ids | {"bos": ids["cls"], "eos": ids["sep"]}).items()}
 
 
-def _beside(encoder: EncoderConfig, tokenizer: Any, vocabulary: Vocabulary) -> dict[str, Any]:
+def _beside(encoder: EncoderConfig, tokenizer: Any, vocabulary: Vocabulary) -> dict[str, bytes]:
     """What the two libraries read beside config.json and weights."""
     tokens = {
         f"{name}_token": tokenizer.id_to_token(value)
@@ -97,7 +95,7 @@ def _beside(encoder: EncoderConfig, tokenizer: Any, vocabulary: Vocabulary) -> d
     }
     types = ["token_type_ids"] if encoder.num_token_types else []
     transformer, pooling = "sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling"
-    return {
+    files: dict[str, Any] = {
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": encoder.max_len,
@@ -118,6 +116,7 @@ def _beside(encoder: EncoderConfig, tokenizer: Any, vocabulary: Vocabulary) -> d
             "pooling_mode_mean_sqrt_len_tokens": False,
         },
     }
+    return {name: (json.dumps(content, indent=2) + "\n").encode() for name, content in files.items()}
 
 
 def _card(trained: Trained, folder: RunFolder, checkpoint: Checkpoint) -> str:

@@ -13,7 +13,7 @@ from jax_encoder.huggingface.tensors import read_json
 
 MODULES, SENTENCES, TOKENIZER_CONFIG = "modules.json", "config_sentence_transformers.json", "tokenizer_config.json"
 # The module Transformer's own file has had a name for each family.
-_TRANSFORMER_CONFIGS = tuple(
+TRANSFORMER_CONFIGS = tuple(
     f"sentence_{family}_config.json"
     for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
@@ -76,7 +76,7 @@ def read_sentence_form(folder: Path) -> SentenceForm:
     if len(modules) == 3:
         _check_normalize(places[2] / "config.json")
     modes, with_prompt = _pooling(places[1] / "config.json")
-    own = _first(places[0] / name for name in _TRANSFORMER_CONFIGS)
+    own = _first(places[0] / name for name in TRANSFORMER_CONFIGS)
     return SentenceForm(
         places[0],
         Pooling(modes, len(modules) == 3),
