@@ -15,7 +15,7 @@ train: .venv/.train
 	$(BIN)/python train.py pretrain --run $(RUN) $(ARGS)
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-fail-under=97 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 parity: .venv/.train
 	$(BIN)/python -m parity check $(ARGS)

@@ -203,6 +203,15 @@ def test_a_missing_framework_is_status_2(capsys, monkeypatch):
     )
 
 
+def test_without_transformers_status_is_2(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.delitem(sys.modules, "parity.published.subject", raising=False)
+    assert cli.main(["check", "--against", "transformers"]) == 2
+    assert capsys.readouterr().err == (
+        "python -m parity: --against transformers needs transformers: pip install transformers\n"
+    )
+
+
 @pytest.mark.usefixtures("binding")
 def test_python_m_parity(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["parity", "check", "--case", "one-token"])

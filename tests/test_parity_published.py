@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from jax_encoder.huggingface.carry import carry_out
 from jax_encoder.huggingface.families import FAMILIES
 from parity import cli
 from parity.cases import make_case
@@ -14,7 +15,7 @@ from parity.published.form import Published
 from parity.published.inputs import CASES, Inputs
 from parity.published.pair import Pair
 from parity.published.subject import PublishedSubject, subject
-from parity.report import headline
+from parity.report import headline, render
 from parity.verdict import Verdict
 
 # Each class on one case, in turn, so that every case is run several times; the command runs them all.
@@ -80,10 +81,40 @@ def test_another_function_is_found(change, site):
     assert first == {"weights.1": "hidden.2"}.get(site, site)
 
 
-def test_weights_that_do_not_fit_are_refused(monkeypatch):
-    monkeypatch.setattr("parity.published.pair.carry_out", lambda *arguments: {"bert.nothing": np.zeros(3)})
-    with pytest.raises((MismatchError, KeyError)):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda name, tensor: None, r"DistilBertModel has no weight for \['transformer\.layer\.1\.ffn"),
+        (lambda name, tensor: (name + "x", tensor), r"lin1\.bias'\], and none like \['transformer\..*lin1\.biasx'\]"),
+        (lambda name, tensor: (name, tensor[1:]), "size mismatch for transformer.layer.1.ffn.lin1.bias"),
+    ],
+    ids=["missing", "misnamed", "misshapen"],
+)
+def test_weights_that_do_not_fit_are_refused(change, said, monkeypatch):
+    def changed(*arguments):
+        tensors = carry_out(*arguments)
+        name = next(name for name in tensors if name.endswith("layer.1.ffn.lin1.bias"))
+        found = change(name, tensors.pop(name))
+        return tensors if found is None else tensors | {found[0]: found[1]}
+
+    monkeypatch.setattr("parity.published.pair.carry_out", changed)
+    with pytest.raises(MismatchError, match=said):
         Pair.draw(Published.draw("distilbert", "Model", 0))
+
+
+def test_what_transformers_cannot_run_is_a_failure(monkeypatch):
+    def answer(*arguments):
+        raise IndexError("index out of range in self")
+
+    monkeypatch.setattr("parity.published.oracle.answer", answer)
+    report = check(PublishedSubject(), variants=["DistilBertModel"], cases=["ragged"])
+    assert report.verdict is Verdict.FAIL_SEMANTIC
+    assert "transformers cannot run it: IndexError: index out of range in self" in render(report)
+
+
+def test_rounding_is_not_measured_here():
+    with pytest.raises(UsageError, match="leave out --against transformers"):
+        PublishedSubject().precision([], [], ["float32"], print)
 
 
 def test_names_and_options(capsys):

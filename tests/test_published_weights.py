@@ -5,6 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import transformers
 from huggingface_helpers import save_with_transformers
 from safetensors.numpy import save_file
 
@@ -121,8 +122,12 @@ def test_a_folder_that_transformers_cannot_read_is_a_failure(tmp_path):
     report = check(found, cases=["ragged"])
     assert report.verdict is Verdict.FAIL_SEMANTIC
     assert "transformers misses ['embeddings.LayerNorm.bias', " in render(report)
+    logging = transformers.utils.logging
+    logging.enable_progress_bar()
     (tmp_path / "model.safetensors").unlink()
     assert f"transformers cannot read {tmp_path}: " in render(check(found, cases=["ragged"]))
+    assert logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
 
 
 def test_a_model_on_the_command_line(tmp_path, capsys):

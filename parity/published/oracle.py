@@ -107,7 +107,8 @@ def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family) -> None:
     prefixed = {name if name in state else name.removeprefix(family.prefix): a for name, a in tensors.items()}
     word = family.prefix + next(row.theirs for row in family.embedding if row.ours == ("embedding.word",))
     tied = {family.tied: word} if model.config.tie_word_embeddings else {}
-    prefixed |= {name: prefixed[one] for name, one in (family.duplicates | tied).items() if name in state}
+    copies = {name: one for name, one in (family.duplicates | tied).items() if name in state and one in prefixed}
+    prefixed |= {name: prefixed[one] for name, one in copies.items()}
     missing = state.keys() - prefixed.keys()
     extra = prefixed.keys() - state.keys()
     if missing or extra:
