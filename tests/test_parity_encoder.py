@@ -27,14 +27,15 @@ CASES = {
     name: CASE_NAMES if name in FAST else (CASE_NAMES[0], CASE_NAMES[1 + index % (len(CASE_NAMES) - 1)])
     for index, name in enumerate(VARIANTS)
 }
+RUNS = [pytest.param(name, CASE_NAMES[:2], id=f"{name}-fast") for name in FAST] + [
+    pytest.param(name, cases, id=name, marks=pytest.mark.slow) for name, cases in CASES.items()
+]
 OPTIONS = [field.name for field in dataclasses.fields(EncoderConfig)]
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS]
-)
-def test_both_frameworks_compute_the_same_function(name):
-    report = check(subject(), variants=[name], cases=CASES[name])
+@pytest.mark.parametrize(("name", "cases"), RUNS)
+def test_both_frameworks_compute_the_same_function(name, cases):
+    report = check(subject(), variants=[name], cases=cases)
     assert report.verdict is Verdict.PASS, headline(report)
     for run in report.runs:
         for comparison in (*run.comparisons, *run.replayed):

@@ -41,6 +41,7 @@ def report(run_folder):
     return check_run(run_folder)
 
 
+@pytest.mark.slow
 def test_a_run_passes_and_says_which_step_it_is_of(report):
     assert report.verdict is Verdict.PASS
     assert report.environment["step"] == "0"
@@ -49,6 +50,7 @@ def test_a_run_passes_and_says_which_step_it_is_of(report):
     assert run.comparisons[0].shape[0] == trained.ROWS
 
 
+@pytest.mark.slow
 def test_another_function_is_found(run_folder, monkeypatch):
     monkeypatch.setattr(
         "torch_ref.attention.Attention._split_heads", lambda self, x: x.unflatten(-1, (self.head_dim, -1)).mT
@@ -66,6 +68,7 @@ def test_parameters_are_carried_bit_for_bit():
     np.testing.assert_array_equal(value.astype(np.float32), [np.float32(0.1), np.float32(1e-8)])
 
 
+@pytest.mark.slow
 def test_command_line(run_folder, tmp_path, capsys):
     assert cli.main(["trained", str(run_folder), "--json", str(tmp_path / "parity.json")]) == 0
     assert capsys.readouterr().out.startswith("parity PASS: 1 variant x 1 case, ")
@@ -100,6 +103,7 @@ def test_a_certificate_holds_until_something_changes(run_folder, tmp_path, capsy
     assert "no checkpoint in" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_hash_of_the_weights_is_of_every_bit(run_folder, report):
     first = load_trained(run_folder)
     named = trained._named(first.params)
