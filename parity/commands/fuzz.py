@@ -7,11 +7,12 @@ from typing import Annotated
 
 import tyro
 
+from parity.check import mismatched
 from parity.commands import common
 from parity.compare import SEMANTIC
-from parity.errors import UsageError
+from parity.errors import MismatchError, UsageError
 from parity.files import write_whole
-from parity.verdict import PrecisionRun, Report, Run
+from parity.verdict import Report, Run
 
 BINDING = "parity.encoder.fuzz"  # problems(dtypes), reason_of(problem, plant), run(...), to_json, from_json
 SUBJECT = "parity.encoder.subject"
@@ -67,7 +68,8 @@ class Fuzz:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Replay(common.Output):
-    """Repeats what `fuzz` found and reports on it. Output and exit status as `check`."""
+    """Repeats what `fuzz` found and reports on it, in float64 and in the dtype that it was found in. Output and exit
+    status as `check`."""
 
     file: tyro.conf.Positional[Path]
     """What `fuzz` wrote."""
@@ -80,12 +82,14 @@ class Replay(common.Output):
             problem, plant, _ = binding.from_json(self.file.read_text(encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"cannot read {self.file}: {error.strerror}") from error
+        values = dataclasses.replace(problem, dtype="float64")
         with subject.session():
-            found = binding.run(problem, plant)
             environment = dict(subject.environment())
-        if isinstance(found, PrecisionRun):
-            report = Report(subject.name, SEMANTIC, environment, (), precision=(found,))
-        else:
-            run = Run(self.file.stem, "fuzz", found.comparisons, (), found.replayed, found.culprits)
-            report = Report(subject.name, SEMANTIC, environment, (run,))
-        return self.conclude(report)
+            try:
+                compared = binding.run(values, plant)
+                precision = () if problem == values else (binding.run(problem, plant),)
+            except MismatchError as error:
+                run = mismatched(self.file.stem, "fuzz", error)
+                return self.conclude(Report(subject.name, SEMANTIC, environment, (run,)))
+        run = Run(self.file.stem, "fuzz", compared.comparisons, (), compared.replayed, compared.culprits)
+        return self.conclude(Report(subject.name, SEMANTIC, environment, (run,), precision=precision))

@@ -95,12 +95,13 @@ class Deployed:
     theirs: TorchSide
 
     @classmethod
-    def build(cls, config: EncoderConfig, dtype: str) -> "Deployed":
+    def build(cls, config: EncoderConfig, dtype: str, seed: int = 0) -> "Deployed":
         """Draws every parameter at random.
 
         Args:
             config: of the encoder.
             dtype: "float32", "bfloat16", or "float64" to see what a mistake does there.
+            seed: of the parameters.
 
         Raises:
             MismatchError: parameters are not one to one.
@@ -110,7 +111,7 @@ class Deployed:
         shapes = {_name(path): leaf.shape for path, leaf in variables}
         reference = TorchSide(config, pooler=True).double().eval()
         table = match(rows(config), shapes, {name: tuple(p.shape) for name, p in reference.state_dict().items()})
-        drawn = randomise(shapes, draws(config), seed=0)
+        drawn = randomise(shapes, draws(config), seed)
         params = {name: _rounded(array, dtype) for name, array in drawn.items()}
         weights = {name: torch.from_numpy(array) for name, array in table.to_torch(params).items()}
         theirs = TorchSide(config, pooler=True).to(getattr(torch, dtype)).eval()
