@@ -6,7 +6,7 @@ one equation and cannot be cut inside: trace a form that spells it out.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -68,10 +68,20 @@ class Graph:
         on_values, on_params = self._replay_backward(params, inputs, dict(given), dict(cotangents))
         return self._with_aliases(on_values), on_params
 
-    def backward(self, params: Params, inputs: Any, losses: Sequence[str]) -> list[tuple[Values, Params]]:
-        """Cotangents of all values, and gradients of the parameters, for each of the values `losses`, all scalars."""
-        found = self._backward(params, inputs, tuple(losses))
-        return [(self._with_aliases(on_values), on_params) for on_values, on_params in found]
+    def backward(self, params: Params, inputs: Any, losses: Sequence[str]) -> Iterator[tuple[Values, Params]]:
+        """Cotangents of all values, and gradients of the parameters, for each of the values `losses`, all scalars.
+
+        One after the other, so that a large encoder's need not fit into memory together.
+        """
+        names = tuple(losses)
+        pull_back = None if self.whole else self._pull_back(params, inputs, names)
+        for seed in jnp.eye(len(names)):
+            if pull_back is None:
+                on_params, on_values = self._backward(params, inputs, names, seed)
+            else:
+                on_params, on_values = pull_back(list(seed))
+            yield self._with_aliases(on_values), on_params
+            del on_values, on_params
 
     @property
     def constants(self) -> frozenset[str]:
@@ -107,29 +117,30 @@ class Graph:
         return self._prepared(run)
 
     @functools.cached_property
-    def _backward(self) -> Callable[[Params, Any, tuple[str, ...]], list[tuple[Values, Params]]]:
-        def run(params: Params, inputs: Any, losses: tuple[str, ...]) -> list[tuple[Values, Params]]:
-            def perturbed(params: Params, deltas: Values) -> list[jax.Array]:
-                found: Values = {}
-
-                def visit(name: str, value: jax.Array) -> jax.Array:
-                    found[name] = value + deltas[name]
-                    return found[name]
-
-                self._run(params, inputs, visit)
-                return [found[loss] for loss in losses]
-
-            shapes = jax.eval_shape(self._replayed, params, inputs, {})
-            zeros = {name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in self._cuts}
-            primal, pull_back = jax.vjp(perturbed, params, zeros)
-            found = []
-            for which in range(len(losses)):
-                seed = [jnp.asarray(i == which, value.dtype) for i, value in enumerate(primal)]
-                on_params, on_values = pull_back(seed)
-                found.append((on_values, on_params))
-            return found
+    def _backward(self) -> Callable[[Params, Any, tuple[str, ...], jax.Array], tuple[Params, Values]]:
+        def run(params: Params, inputs: Any, losses: tuple[str, ...], seed: jax.Array) -> tuple[Params, Values]:
+            return self._pull_back(params, inputs, losses)(list(seed))
 
         return self._prepared(run, static_argnums=2)
+
+    def _pull_back(
+        self, params: Params, inputs: Any, losses: tuple[str, ...]
+    ) -> Callable[[list[jax.Array]], tuple[Params, Values]]:
+        """Runs forward; what it returns pulls cotangents of the losses back to parameters and values."""
+
+        def perturbed(params: Params, deltas: Values) -> list[jax.Array]:
+            found: Values = {}
+
+            def visit(name: str, value: jax.Array) -> jax.Array:
+                found[name] = value + deltas[name]
+                return found[name]
+
+            self._run(params, inputs, visit)
+            return [found[loss] for loss in losses]
+
+        shapes = jax.eval_shape(self._replayed, params, inputs, {})
+        zeros = {name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in self._cuts}
+        return jax.vjp(perturbed, params, zeros)[1]
 
     def _prepared(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         return jax.jit(function, compiler_options=QUICKLY, **options) if self.whole else function

@@ -250,6 +250,7 @@ class _Tracing:
             expected = one.theirs(*theirs)
             replay = functools.partial(one.replay, self.params, self.jax_inputs, given, theirs[0], own)
             yield Part(actual, expected, replay=replay, scales=one.scales(theirs[0]))
+            del on_values, on_params, actual, expected, theirs, replay  # before the next loss's are made
         if self.inputs.as_in_training and not self.pair.jax.patch:
             yield self._as_trained()
 
