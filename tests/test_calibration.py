@@ -91,6 +91,7 @@ def test_bad_use_is_status_2(arguments, capsys):
     assert "--configs must be at least 1 and --seed at least 0, got " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_real_calibration(capsys):
     assert cli.main(["calibrate", "--configs", "1", "--seed", "2"]) == 0
     assert capsys.readouterr().out.startswith("float32, seed 2: 1 clean encoder x 10 cases, ")

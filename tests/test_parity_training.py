@@ -21,6 +21,8 @@ from torch_ref.training import Trainer
 BUGS = {bug.name: bug for bug in TRAINING_BUGS}
 STEPS = 4
 
+pytestmark = pytest.mark.slow  # the lesson that all share is a training run
+
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
