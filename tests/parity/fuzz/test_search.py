@@ -38,7 +38,7 @@ def test_time_is_a_limit_and_what_was_found_is_kept():
     assert search(NUMBERS, too_large, seed=0, examples=100, seconds=0.0).tried == 0
     times = iter([0.0] + [1.0] * 1000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("parity.search.time.monotonic", lambda: next(times))
+        patch.setattr("parity.fuzz.search.time.monotonic", lambda: next(times))
         found = search(NUMBERS, lambda problem: "always", seed=0, examples=100, seconds=0.5)
     assert found.tried == 0
     clock = [0.0]
@@ -48,7 +48,7 @@ def test_time_is_a_limit_and_what_was_found_is_kept():
         return too_large(problem)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("parity.search.time.monotonic", lambda: clock[0])
+        patch.setattr("parity.fuzz.search.time.monotonic", lambda: clock[0])
         found = search(NUMBERS, slow, seed=0, examples=100, seconds=4.5)
     assert found.tried == 5
     assert found.smallest[0] >= 37
