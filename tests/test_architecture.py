@@ -79,7 +79,7 @@ def budget_violations(path: str, source: str) -> list[str]:
 
 def sources() -> dict[str, str]:
     """Every Python file that a user runs or reads, by its path."""
-    roots = [ROOT / name for name in ("jax_encoder", "torch_ref", "parity", "benchmarks")]
+    roots = [ROOT / name for name in ("jax_encoder", "torch_ref", "parity", "benchmarks", "examples")]
     paths = [path for root in roots for path in root.rglob("*.py")] + [ROOT / "train.py"]
     return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
 
