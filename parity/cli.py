@@ -1,7 +1,8 @@
-"""Command line of the harness: `python -m parity --help`."""
+"""Command line of the harness: `python -m parity --help`, or `jax-encoder-parity --help`."""
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Union
 
 import tyro
@@ -46,12 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Every command imports what it needs when it runs, so that --help need not wait for the frameworks.
         if error.name not in PACKAGES:
             raise
-        print(
-            f"python -m parity: {error.name} is needed for this: pip install '{PACKAGES[error.name]}'", file=sys.stderr
-        )
+        install = f"pip install '{PACKAGES[error.name]}'"
+        print(f"{_called_as()}: {error.name} is needed for this: {install}", file=sys.stderr)
         return 2
     except UsageError as error:
-        print(f"python -m parity: {error}", file=sys.stderr)
+        print(f"{_called_as()}: {error}", file=sys.stderr)
         return 2
 
 
@@ -62,7 +62,13 @@ def parse(arguments: Sequence[str] | None = None) -> Any:
     return tyro.cli(
         any_of_them,
         args=arguments,
-        prog="python -m parity",
+        prog=_called_as(),
         description="Tells whether two encoders, in JAX and PyTorch, are the same function; if not, where they part.",
         config=(tyro.conf.OmitArgPrefixes,),
     )
+
+
+def _called_as() -> str:
+    """What the user typed, without its arguments."""
+    stem = Path(sys.argv[0]).stem
+    return stem if stem == "jax-encoder-parity" else "python -m parity"

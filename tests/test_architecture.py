@@ -43,11 +43,13 @@ MAY_IMPORT = {
     "parity.published": {"jax", "flax", "optax", "torch", "transformers"},
     "parity.certificate": {"jax", "torch"},
     "benchmarks": FRAMEWORKS,
+    "examples": FRAMEWORKS,
     "train": set(),
 }
 # The same -> our own packages that it may import beside its own.
 MAY_KNOW = {
     "benchmarks": {"jax_encoder", "torch_ref", "parity"},
+    "examples": {"jax_encoder", "torch_ref", "parity"},
     "train": {"jax_encoder"},
     "parity.encoder": {"jax_encoder", "torch_ref"},
     "parity.encoder.random_config": {"jax_encoder.config"},
@@ -153,7 +155,8 @@ def budget_violations(path: str, source: str) -> list[str]:
 
 def sources(*names: str) -> dict[str, str]:
     """Every Python file in these folders, by its path; without any, those that a user runs or reads."""
-    roots = [ROOT / name for name in names or ("jax_encoder", "torch_ref", "parity", "benchmarks", "train.py")]
+    ours = ("jax_encoder", "torch_ref", "parity", "benchmarks", "examples", "train.py")
+    roots = [ROOT / name for name in names or ours]
     paths = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*.py")))]
     return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
 

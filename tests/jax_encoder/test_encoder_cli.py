@@ -167,7 +167,7 @@ def test_the_checkpoint_spells_its_mask(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Expected one of {encode, fill-mask}"),
+        ([], "Expected one of {train, resume, export, encode, fill-mask}"),
         (["encode", "x.txt"], "--model"),
         (["encode", "--model", "x"], "FILE"),
         (["encode", "--model", "x", "x.txt", "--dtype", "float16"], "float16"),

@@ -60,7 +60,7 @@ def test_a_taken_folder_is_refused(capsys, tmp_path, corpus):
     message = refused(capsys, tiny(corpus, tmp_path / "run"))
     assert message == (
         f"train.py: {tmp_path}/run exists already: name another folder with --run, delete this one, or go on with the "
-        f"run in it: python train.py resume {tmp_path}/run\n"
+        f"run in it: python -m jax_encoder resume {tmp_path}/run\n"
     )
     message = refused(capsys, tiny(corpus, tmp_path / "run" / "thesis.txt"))
     assert f"train.py: {tmp_path}/run/thesis.txt exists already: " in message
@@ -231,7 +231,7 @@ def test_a_signal_ends_with_status_0_and_the_command_to_resume(tmp_path, corpus,
     wait_for_steps(process, run, 30)
     process.send_signal(number)
     out = finish(process)
-    assert f"python train.py resume {run}" in out
+    assert f"python {ROOT / 'train.py'} resume {run}" in out
     assert "of 100000; go on with" in out
 
 
