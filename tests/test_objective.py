@@ -6,7 +6,7 @@ from flax import nnx
 from training_helpers import CONFIG, on_device, random_batch
 
 from jax_encoder.data.masking import Batch
-from jax_encoder.heads import MaskedLM
+from jax_encoder.model import MaskedLM
 from jax_encoder.training.objective import cross_entropy_sums, loss_sums
 
 B, K, V = 2, 3, 5

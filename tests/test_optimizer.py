@@ -8,7 +8,8 @@ import torch
 from flax import nnx
 
 from jax_encoder.config import EncoderConfig
-from jax_encoder.heads import MaskedLM, Pooler
+from jax_encoder.heads import Pooler
+from jax_encoder.model import MaskedLM
 from jax_encoder.training.config import OptimizerOptions
 from jax_encoder.training.optimizer import apply_gradients, decayed, learning_rates, make_optimizer
 

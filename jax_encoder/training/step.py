@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
-from jax_encoder.heads import MaskedLM
+from jax_encoder.model import MaskedLM
 from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import PretrainConfig
 from jax_encoder.training.objective import LossSums, Params, loss_sums
