@@ -3,11 +3,9 @@
 Axes: B batch, T position, K target, D embed_dim, V vocabulary, C classes.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -18,9 +16,7 @@ from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from jax_encoder.encoder import Encoder, EncoderTaps
 from jax_encoder.heads import MLMHead, MLMHeadTaps, Pooler, PoolerTaps
-
-# By name; arrays of numpy or JAX.
-Params = Mapping[str, Any]
+from jax_encoder.params import Named, Shapes, differing, named, nested, params_of, shapes, with_params
 
 
 class Parts(NamedTuple):
@@ -124,7 +120,7 @@ class Model(nnx.Module):
         cls,
         config: EncoderConfig,
         parts: Parts,
-        params: Params,
+        params: Named,
         *,
         dtype: DTypeLike = jnp.float32,
         param_dtype: DTypeLike = jnp.float32,
@@ -135,14 +131,10 @@ class Model(nnx.Module):
             ValueError: names or shapes are others.
         """
         graph, state = nnx.split(_abstract(config, parts, dtype, param_dtype))
-        flat = nnx.to_flat_state(state)
-        shapes = {_name(path): leaf.shape for path, leaf in flat}
-        if shapes != {name: array.shape for name, array in params.items()}:
-            given = {name: array.shape for name, array in params.items()}
-            differing = sorted(name for name in shapes.keys() | given.keys() if shapes.get(name) != given.get(name))
-            raise ValueError(f"these parameters are of another model; they differ in {', '.join(differing[:5])}")
-        leaves = [(path, leaf.replace(jnp.asarray(params[_name(path)], leaf.dtype))) for path, leaf in flat]
-        return nnx.merge(graph, nnx.from_flat_state(leaves))
+        leaves = named(nnx.to_pure_dict(state))
+        if names := differing(params, shapes(leaves)):
+            raise ValueError(f"these parameters are of another model; they differ in {', '.join(names[:5])}")
+        return with_params(graph, nested({name: jnp.asarray(params[name], one.dtype) for name, one in leaves.items()}))
 
 
 class MaskedLM(Model):
@@ -187,20 +179,10 @@ class MaskedLM(Model):
         return outputs.logits, taps
 
 
-def shapes_of(config: EncoderConfig, parts: Parts) -> dict[str, tuple[int, ...]]:
+def shapes_of(config: EncoderConfig, parts: Parts) -> Shapes:
     """Every parameter of such a model, by name."""
-    _, state = nnx.split(_abstract(config, parts, jnp.float32, jnp.float32))
-    return {_name(path): tuple(leaf.shape) for path, leaf in nnx.to_flat_state(state)}
-
-
-def params_of(model: nnx.Module) -> dict[str, np.ndarray]:
-    """A model's parameters by name."""
-    return {_name(path): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(nnx.state(model, nnx.Param))}
+    return shapes(named(params_of(_abstract(config, parts, jnp.float32, jnp.float32))))
 
 
 def _abstract(config: EncoderConfig, parts: Parts, dtype: DTypeLike, param_dtype: DTypeLike) -> Model:
     return nnx.eval_shape(lambda: Model(config, parts, rngs=nnx.Rngs(0), dtype=dtype, param_dtype=param_dtype))
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    return ".".join(map(str, path))

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jax_encoder.config import EncoderConfig
@@ -14,6 +13,7 @@ from jax_encoder.data.tokenizer import Vocabulary, load_tokenizer, vocabulary_of
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.checkpoint import Checkpoint, family_for, save
 from jax_encoder.model import Parts
+from jax_encoder.params import named
 from jax_encoder.training import metrics
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Trained, load_trained
@@ -43,7 +43,7 @@ def export_run(run: Path, to: Path) -> Path:
     checkpoint = Checkpoint(
         config=trained.encoder,
         parts=Parts(head=True, pooler=False, classifier=None),
-        params=_named(trained.params),
+        params={name: np.asarray(array) for name, array in named(trained.params).items()},
         family=family.name,
         architecture=f"{family.classes[0]}ForMaskedLM",
         fields={"model_type": family.name, **family.write(trained.encoder), **_ids(vocabulary)},
@@ -73,11 +73,6 @@ def _check_padding(encoder: EncoderConfig, vocabulary: Vocabulary) -> None:
             f"{encoder.position_offset - 1}, and the tokenizer's is {vocabulary.pad}: transformers would count other "
             "positions; train with --tokenizer whose padding has that number, or with position_offset 0"
         )
-
-
-def _named(params: Any) -> dict[str, np.ndarray]:
-    flat = jax.tree_util.tree_leaves_with_path(params)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in flat}
 
 
 def _ids(vocabulary: Vocabulary) -> dict[str, int]:
