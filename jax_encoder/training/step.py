@@ -15,10 +15,11 @@ from jaxtyping import Array, Float, Int, Key
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
-from jax_encoder.heads import MaskedLM
+from jax_encoder.model import MaskedLM
+from jax_encoder.params import Params, params_of
 from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import PretrainConfig
-from jax_encoder.training.objective import LossSums, Params, loss_sums
+from jax_encoder.training.objective import LossSums, loss_sums
 
 
 class TrainState(NamedTuple):
@@ -70,7 +71,7 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
     model = nnx.graphdef(nnx.eval_shape(make_model))
 
     def init() -> TrainState:
-        params = nnx.to_pure_dict(nnx.state(make_model()))
+        params = params_of(make_model())
         return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:

@@ -9,8 +9,8 @@ from jax_encoder.data import corpus, tokenizer
 from jax_encoder.data.batches import Batches
 from jax_encoder.data.masking import Masking
 from jax_encoder.data.packing import pack
+from jax_encoder.training.choose import fit_vocabulary, row_length
 from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig
-from jax_encoder.training.model import fit_vocabulary, row_length
 
 Preset = Literal["modernbert", "bert"]
 

@@ -12,6 +12,7 @@ from flax import nnx
 
 import torch_ref
 from jax_encoder import Classifier, ClassifierConfig, EncoderConfig
+from jax_encoder.params import named, nested, params_of, with_params
 
 CONFIG, C = EncoderConfig.tiny(), 5
 D = CONFIG.embed_dim
@@ -35,17 +36,12 @@ def both(form):
     ours = Classifier(CONFIG, form, rngs=nnx.Rngs(0), dtype=jnp.float64, param_dtype=jnp.float64)
     theirs = torch_ref.Classifier(CONFIG, form).double()
     rng, state = np.random.default_rng(0), theirs.state_dict()
-    params = {
-        ".".join(map(str, path)): rng.normal(0.2, 0.4, leaf.shape) for path, leaf in nnx.to_flat_state(nnx.state(ours))
-    }
+    graph, initial = nnx.graphdef(ours), named(params_of(ours))
+    params = {name: rng.normal(0.2, 0.4, array.shape) for name, array in initial.items()}
     renamed = {name.replace("kernel", "weight").replace("scale", "weight"): a.T for name, a in params.items()}
     assert renamed.keys() == state.keys()
     theirs.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in renamed.items()}, strict=True)
-    leaves = [
-        (p, leaf.replace(jnp.asarray(params[".".join(map(str, p))]))) for p, leaf in nnx.to_flat_state(nnx.state(ours))
-    ]
-    nnx.update(ours, nnx.from_flat_state(leaves))
-    return ours, theirs
+    return with_params(graph, nested({name: jnp.asarray(array) for name, array in params.items()})), theirs
 
 
 @pytest.mark.parametrize("form", FORMS, ids=name_of)
@@ -62,17 +58,16 @@ def test_both_frameworks_compute_the_same(form):
             np.testing.assert_allclose(one, other.detach().numpy(), rtol=0, atol=1e-13, err_msg=name)
     weights = np.random.default_rng(2).normal(size=logits.shape)
     (expected * torch.from_numpy(weights)).sum().backward()
-    graph, state = nnx.split(ours)
 
-    def loss(state, x_BTD):
-        return (nnx.merge(graph, state)(x_BTD, jnp.asarray(VALID_BT))[0] * weights).sum()
+    def loss(params, x_BTD):
+        return (with_params(nnx.graphdef(ours), params)(x_BTD, jnp.asarray(VALID_BT))[0] * weights).sum()
 
-    grads, grad_BTD = jax.grad(loss, argnums=(0, 1))(state, jnp.asarray(x_BTD))
+    grads, grad_BTD = jax.grad(loss, argnums=(0, 1))(params_of(ours), jnp.asarray(x_BTD))
     np.testing.assert_allclose(grad_BTD, x.grad.numpy(), rtol=0, atol=1e-12)
     theirs_grads = dict(theirs.named_parameters())
-    for path, grad in nnx.to_flat_state(grads):
-        name = ".".join(map(str, path)).replace("kernel", "weight").replace("scale", "weight")
-        np.testing.assert_allclose(grad[...].T, theirs_grads[name].grad.numpy(), rtol=0, atol=1e-12, err_msg=name)
+    for name, grad in named(grads).items():
+        name = name.replace("kernel", "weight").replace("scale", "weight")
+        np.testing.assert_allclose(grad.T, theirs_grads[name].grad.numpy(), rtol=0, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "late"])

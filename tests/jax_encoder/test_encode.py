@@ -274,7 +274,7 @@ def test_a_checkpoint_that_cannot_read_texts_is_refused(tmp_path):
     write_checkpoint(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(InputError) as raised:
-        jax_encoder.Encoder.from_pretrained(tmp_path)
+        TextEncoder.from_pretrained(tmp_path)
     assert str(raised.value).startswith(f"{tmp_path} has no tokenizer.json, without which texts cannot be read: fetch ")
     with pytest.raises(InputError, match=r"^made up: texts of 2 tokens, 2 of them special, have no room for a word$"):
         TextEncoder(checkpoint(), MEAN._replace(max_length=2))
@@ -283,8 +283,7 @@ def test_a_checkpoint_that_cannot_read_texts_is_refused(tmp_path):
 def test_a_bare_checkpoint_gives_means(tmp_path):
     write_checkpoint(tmp_path, head=True)
     write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 5})
-    encoder = jax_encoder.Encoder.from_pretrained(str(tmp_path))
-    assert isinstance(encoder, jax_encoder.TextEncoder)
+    encoder = jax_encoder.TextEncoder.from_pretrained(str(tmp_path))
     assert encoder.form == MEAN._replace(encoder=tmp_path, max_length=5)
     expected = TextEncoder(checkpoint(head=True), MEAN._replace(max_length=5)).encode(MIXED)
     np.testing.assert_array_equal(encoder.encode(MIXED), expected)

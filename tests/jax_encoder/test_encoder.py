@@ -12,7 +12,8 @@ from jax_encoder import masks
 from jax_encoder.attention import Attention
 from jax_encoder.config import EncoderConfig
 from jax_encoder.encoder import Encoder
-from jax_encoder.heads import MaskedLM, Pooler, mean_pool
+from jax_encoder.heads import Pooler, mean_pool
+from jax_encoder.model import MaskedLM
 
 B, T, K = 5, 11, 6
 BERT = EncoderConfig.tiny()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import torch_ref
+from jax_encoder.classifier_config import ClassifierConfig
 from tests.torch_ref.helpers import (
     MODERN,
     SINUSOIDAL,
@@ -22,7 +23,7 @@ from tests.torch_ref.helpers import (
     randomise,
 )
 from tests.torch_ref.helpers import tensors as tensors_of
-from torch_ref import Encoder, MaskedLM, masks
+from torch_ref import Encoder, MaskedLM, Model, masks
 
 variants = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
 
@@ -155,6 +156,25 @@ def test_targets_pick_the_columns_whose_logits_are_wanted():
         for k in range(4):
             assert_agree(some_BKV[b, k], every_BTV[b, targets_BK[b, k]])
     assert taps.head.transform.shape == (5, 4, TINY.embed_dim)
+
+
+def test_parts_compute_the_same_whatever_stands_beside_them():
+    batch, nothing = ragged_batch(), {"head": False, "pooler": False, "classifier": None}
+    classes = ClassifierConfig(num_classes=5, pooling="mean", activation="tanh", transform_bias=True, norm=False)
+    parts = {"head": True, "pooler": True, "classifier": classes}
+    model = randomise(Model(TINY, **parts))
+    every, taps = model(batch.tokens, batch.mask)
+    assert None not in (*every, *taps)
+    for part, output in (("head", "logits"), ("pooler", "pooled"), ("classifier", "classes")):
+        other = Model(TINY, **nothing | {part: parts[part]}).double()
+        state = {name: one for name, one in model.state_dict().items() if name.startswith(("encoder.", f"{part}."))}
+        other.load_state_dict(state, strict=True)
+        outputs, taps = other(batch.tokens, batch.mask)
+        assert [name for name, one in outputs._asdict().items() if one is not None] == ["hidden", output]
+        assert [name for name, one in taps._asdict().items() if one is not None] == ["encoder", part]
+        assert_agree(getattr(outputs, output), getattr(every, output))
+    with pytest.raises(ValueError, match=r"^targets must be None for a model without the masked-language-model head$"):
+        other(batch.tokens, batch.mask, targets_BK=torch.zeros(5, 1, dtype=torch.int32))
 
 
 OFFSET = dataclasses.replace(TINY, position_offset=2)

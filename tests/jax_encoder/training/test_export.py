@@ -12,8 +12,9 @@ import transformers
 import train
 from jax_encoder import EncoderConfig, InputError, huggingface, masks
 from jax_encoder.data.tokenizer import Vocabulary
-from jax_encoder.huggingface import export
+from jax_encoder.huggingface import publish
 from jax_encoder.huggingface.checkpoint import family_for
+from jax_encoder.training import export
 from tests.jax_encoder.training.helpers import write_corpus
 
 OPTIONS = {"vocab-size": 120, "steps": 4, "warmup-steps": 1, "batch-size": 4, "max-eval-rows": 3}
@@ -85,10 +86,10 @@ def test_no_run_is_refused(tmp_path, capsys):
 
 def test_a_padding_token_that_would_shift_positions_is_refused():
     vocabulary = Vocabulary(size=9, pad=0, cls=1, sep=2, mask=3, unk=4, special=(0, 1, 2, 3, 4))
-    export._check_padding(EncoderConfig.tiny(), vocabulary)
-    export._check_padding(EncoderConfig.roberta_base(), vocabulary._replace(pad=1))
+    publish._check_padding(EncoderConfig.tiny(), vocabulary)
+    publish._check_padding(EncoderConfig.roberta_base(), vocabulary._replace(pad=1))
     with pytest.raises(InputError, match="belong to a padding token of number 1, and the tokenizer's is 0"):
-        export._check_padding(EncoderConfig.roberta_base(), vocabulary)
+        publish._check_padding(EncoderConfig.roberta_base(), vocabulary)
 
 
 @pytest.mark.parametrize(

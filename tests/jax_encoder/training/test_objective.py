@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 from jax_encoder.data.masking import Batch
-from jax_encoder.heads import MaskedLM
+from jax_encoder.model import MaskedLM
 from jax_encoder.training.objective import cross_entropy_sums, loss_sums
 from tests.jax_encoder.training.helpers import CONFIG, on_device, random_batch
 

@@ -8,7 +8,9 @@ import torch
 from flax import nnx
 
 from jax_encoder.config import EncoderConfig
-from jax_encoder.heads import MaskedLM, Pooler
+from jax_encoder.heads import Pooler
+from jax_encoder.model import MaskedLM
+from jax_encoder.params import named, params_of
 from jax_encoder.training.config import OptimizerOptions
 from jax_encoder.training.optimizer import apply_gradients, decayed, learning_rates, make_optimizer
 
@@ -99,9 +101,7 @@ def test_gradients_are_scaled_to_the_norm_and_no_further():
 
 
 def names_of(module: nnx.Module) -> dict[str, bool]:
-    params = nnx.to_pure_dict(nnx.state(module))
-    flat = jax.tree_util.tree_leaves_with_path(decayed(params))
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in flat}
+    return named(decayed(params_of(module)))
 
 
 @pytest.mark.parametrize("preset", ["tiny", "mini"])

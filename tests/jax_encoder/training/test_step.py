@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from jax_encoder.config import EncoderConfig
-from jax_encoder.heads import MaskedLM
+from jax_encoder.model import MaskedLM
 from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig
 from jax_encoder.training.objective import loss_sums
 from jax_encoder.training.optimizer import learning_rates

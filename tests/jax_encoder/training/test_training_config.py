@@ -5,13 +5,13 @@ import pytest
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.errors import InputError
+from jax_encoder.training.choose import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.config import (
     ModelOptions,
     OptimizerOptions,
     PretrainConfig,
     TextOptions,
 )
-from jax_encoder.training.model import choose_encoder, fit_vocabulary, row_length
 
 REFUSED = {
     "--steps must be at least 1, got 0": {"steps": 0},
