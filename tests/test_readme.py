@@ -75,7 +75,7 @@ def report_of(name: str) -> Report:
     """The report on a mistake made in the reference."""
     bug = find(name)
     pair = pair_of(bug.variant)
-    found = compare_trace(pair.with_bug(bug, "torch")(make_case(bug.case, sizes_of(pair.config))))
+    found = compare_trace(pair.with_bug(bug, "torch")(make_case(bug.case, sizes_of(pair.form.config))))
     run = Run(bug.variant, bug.case, found.comparisons, (), found.replayed, found.culprits)
     return Report("", SEMANTIC, {}, (run,))
 

@@ -1,19 +1,21 @@
 """Checks the parameters that a training run has come to, on text that it has never seen."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
+from jax_encoder.config import EncoderConfig
 from jax_encoder.data.batches import EvaluationBatches
 from jax_encoder.data.masking import Batch, Masking
 from jax_encoder.data.packing import load_rows
 from jax_encoder.data.tokenizer import load_tokenizer, vocabulary_of
+from jax_encoder.params import named
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Trained, load_trained
 from parity.cases.case import Case, from_segments
 from parity.certificate.certificate import digest, digest_text
+from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.subject import EncoderSubject
 from parity.judge.check import compare_trace
@@ -38,31 +40,30 @@ def check_run(path: Path) -> Report:
     batch = EvaluationBatches(load_rows(folder.rows, "held_out"), masking, batch_size=ROWS)[0]
     with EncoderSubject().session():
         environment = {"step": str(trained.step), **EncoderSubject().environment()}
-        trace = Pair.build(trained.encoder, _as_float64(trained.params))(_case(batch))
-        compared = compare_trace(trace, replay=True)
-        runs = (Run(path.name, "held-out", compared.comparisons, trace.inadequate, *compared[1:]),)
+        params = {name: array.astype(np.float64) for name, array in named(trained.params).items()}
+        runs = tuple(_runs(path.name, trained.encoder, params, _case(batch)))
     name = f"{path}: trained in jax_encoder, repeated in torch_ref"
     return Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, batch))
+
+
+def _runs(name: str, encoder: EncoderConfig, params: dict[str, np.ndarray], case: Case) -> Iterator[Run]:
+    """As it is deployed and, if anything is dropped then, as it was trained."""
+    for deployed in (True, False):
+        form = Form.trained(encoder, deployed=deployed)
+        if deployed or form.drops:
+            trace = Pair.build(form, params)(case)
+            compared = compare_trace(trace, replay=True)
+            what = case.name if deployed else f"{case.name}, with dropout"
+            yield Run(name, what, compared.comparisons, trace.inadequate, *compared[1:])
 
 
 def _hashes(trained: Trained, batch: Batch) -> dict[str, str]:
     """SHA-256 of all that the report is about."""
     return {
-        "weights": digest(_named(trained.params)),
+        "weights": digest({name: np.asarray(array) for name, array in named(trained.params).items()}),
         "config": digest_text(trained.encoder.to_json()),
         "held-out rows": digest({name: np.asarray(value) for name, value in batch._asdict().items()}),
     }
-
-
-def _named(params: Any) -> dict[str, np.ndarray]:
-    """Trained parameters by the names of our model."""
-    flat = jax.tree_util.tree_leaves_with_path(params)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in flat}
-
-
-def _as_float64(params: Any) -> dict[str, np.ndarray]:
-    """Trained parameters under the names of the binding, every value exactly as trained."""
-    return {f"lm.{name}": array.astype(np.float64) for name, array in _named(params).items()}
 
 
 def _case(batch: Batch) -> Case:

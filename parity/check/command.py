@@ -76,8 +76,8 @@ class Check(output.Output):
             from parity.encoder import variants as matrix
             from parity.precision.runs import precision_runs
 
-            configs = {**matrix.variants(), **matrix.presets()}
-            measured = precision_runs({name: configs[name] for name in variants}, cases, dtypes, progress)
+            forms = {**matrix.variants(), **matrix.presets()}
+            measured = precision_runs({name: forms[name] for name in variants}, cases, dtypes, progress)
             return dataclasses.replace(report, precision=measured, preflight=subject.preflight(dtypes))
 
 

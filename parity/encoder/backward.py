@@ -1,7 +1,7 @@
 """Cotangents of every value and gradients of every parameter, on both sides, under the same names.
 
 `d(mlm)/d(layers.0.attention.key)` is what one unit of change at every entry of that value does to the loss `mlm`;
-`d(mlm)/d(lm.encoder.layers.0.attention.key.bias)` the same of a parameter, under torch's name and in torch's layout.
+`d(mlm)/d(encoder.layers.0.attention.key.bias)` the same of a parameter, under torch's name and in torch's layout.
 """
 
 import dataclasses

@@ -63,7 +63,7 @@ def explain(evidence: Evidence, differences: Sequence[Difference]) -> list[tuple
     tried: list[list[tuple[planting.Suspect, np.ndarray]]] = [[] for _ in differences]
     for bug in MODEL_BUGS:
         concerned = [i for i, one in enumerate(differences) if re.fullmatch(bug.where, one.site)]
-        if not concerned or not bug.applies(evidence.inputs.config):
+        if not concerned or not bug.applies(evidence.inputs.form.config):
             continue
         wrong = _with_bug(evidence, bug, [differences[i] for i in concerned])
         for i in concerned:
@@ -97,7 +97,7 @@ def _with_bug(evidence: Evidence, bug: ModelBug, differences: Sequence[Differenc
 
 def copy_of(side: TorchSide) -> TorchSide:
     """The same reference with parameters of its own."""
-    other = TorchSide(side.lm.encoder.config, pooler=side.pooler is not None).double().eval()
+    other = TorchSide(side.form).double().eval()
     other.load_state_dict(side.state_dict())
     return other
 

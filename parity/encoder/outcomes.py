@@ -31,7 +31,7 @@ def outcome(bug: ModelBug, side: str, pair_of: Callable[[str], Pair]) -> Outcome
     pair = pair_of(bug.variant)
     tier = "backward" if bug.where.startswith("d") else "forward"
     try:
-        compared = compare_trace(pair.with_bug(bug, side)(make_case(bug.case, sizes_of(pair.config))))
+        compared = compare_trace(pair.with_bug(bug, side)(make_case(bug.case, sizes_of(pair.form.config))))
     except MismatchError as error:
         return not_comparable(bug, side, tier, str(error))
     return judged(bug, side, tier, compared, first=bug.first)

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from jax_encoder.config import EncoderConfig
 from parity.cases import word_table
 from parity.cases.case import Case, make_case
 from parity.cases.randomise import randomise
 from parity.encoder import backward
 from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch
 from parity.encoder.diagnose import Cotangents, Evidence, copy_of, explain
+from parity.encoder.form import Form
 from parity.encoder.inputs import Inputs, array, tensor
 from parity.encoder.program import JaxProgram, program_of, sites
 from parity.encoder.sides import (
@@ -37,15 +37,17 @@ from parity.judge.sites import Site, leaves, paths
 from parity.judge.subject import Difference, Part, Structure, Trace
 from parity.judge.verdict import Explanation
 
-WORD, TORCH_WORD = "lm.encoder.embedding.word", "lm.encoder.embedding.word.weight"
+# Parts of a model that pretraining trains.
+TRAINED = ("encoder.", "head.")
+WORD, TORCH_WORD = "encoder.embedding.word", "encoder.embedding.word.weight"
 Params = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pair:
-    """Both sides of one encoder with equal parameters."""
+    """Both sides of one form with equal parameters."""
 
-    config: EncoderConfig
+    form: Form
     jax: JaxProgram
     torch_model: TorchSide
     table: Table
@@ -55,16 +57,16 @@ class Pair:
     @classmethod
     def build(
         cls,
-        config: EncoderConfig,
+        form: Form,
         trained: Mapping[str, np.ndarray] | None = None,
         seed: int = 0,
         *,
         whole: bool = True,
     ) -> "Pair":
-        """Draws every parameter at random, or takes trained ones of a `MaskedLM`, and carries them to torch.
+        """Draws every parameter at random, or takes trained ones, and carries them to torch.
 
         Args:
-            config: of the encoder.
+            form: of both.
             trained: our parameters; None draws them.
             seed: of what is drawn.
             whole: see `JaxProgram`.
@@ -72,14 +74,14 @@ class Pair:
         Raises:
             MismatchError: parameters are not one to one, do not survive the round trip, or are not finite.
         """
-        program = program_of(config, trained is None, whole)
-        torch_model = TorchSide(config, pooler=trained is None).double().eval()
+        program, config = program_of(form, whole), form.config
+        torch_model = TorchSide(form).double().eval()
         shapes = {name: tuple(p.shape) for name, p in torch_model.state_dict().items()}
         table = match(rows(config), program.shapes, shapes)
         params = randomise(program.shapes, draws(config), seed) if trained is None else dict(trained)
         table.check_round_trip(params)
         _require_finite(params)
-        pair = cls(config, program, torch_model, table, params, params)
+        pair = cls(form, program, torch_model, table, params, params)
         pair.load(torch_model)
         return pair
 
@@ -97,26 +99,26 @@ class Pair:
         if side == "torch":
             return self.with_torch(planted(copy_of(self.torch_model), bug))
         assert bug.in_jax is not None, f"{bug.name} has no form in JAX"
-        plot, patch = JaxPlot(self.config, dict(self.params)), Patch()
+        plot, patch = JaxPlot(self.form.config, dict(self.params)), Patch()
         bug.in_jax(plot, patch)
-        program = JaxProgram(plot.config, self.jax.pooler, patch, self.jax.whole)
+        program = JaxProgram(self.form._replace(config=plot.config), patch, self.jax.whole)
         return dataclasses.replace(self, jax=program, ours=plot.params)
 
     def compare(self, case: str) -> tuple[Comparison, ...]:
         """Runs one case, by name."""
-        return compare_trace(self(make_case(case, sizes_of(self.config)))).comparisons
+        return compare_trace(self(make_case(case, sizes_of(self.form.config)))).comparisons
 
     def __call__(self, case: Case) -> Trace:
         """Runs both sides on one case."""
         programs.give_back()
-        inputs = Inputs.of(case, self.config, pooler=self.jax.pooler)
+        inputs = Inputs.of(case, self.form)
         params = {name: jnp.asarray(array) for name, array in self.ours.items()}
         inadequate: tuple[str, ...] = ()
         overrides: dict[str, torch.Tensor] = {}
         if case.low_variance or case.poison is not None:
             rest_BTD = self._beside_words(params, inputs)
-            word_VD = word_table.prepare(self.ours[WORD], rest_BTD, case, self.config.norm_eps)
-            inadequate = word_table.inadequacies(word_VD, rest_BTD, case, self.config.norm_eps)
+            word_VD = word_table.prepare(self.ours[WORD], rest_BTD, case, self.form.config.norm_eps)
+            inadequate = word_table.inadequacies(word_VD, rest_BTD, case, self.form.config.norm_eps)
             params |= {WORD: jnp.asarray(word_VD)}
             overrides = {TORCH_WORD: tensor(word_VD).requires_grad_()}
         return _Tracing(self, inputs, params, overrides).trace(inadequate)
@@ -151,13 +153,15 @@ class _Tracing:
     def structure(self) -> Structure:
         """How our values depend on one another."""
         reads = dict(self.graph.reads) | backward.reads(self.graph, self.pair.table, self.losses)
-        return Structure(reads, axes_of, self.graph.aliases)
+        classes = self.pair.form.classifier
+        axes = functools.partial(axes_of, pooling=classes.pooling if classes else None)
+        return Structure(reads, axes, self.graph.aliases)
 
     def explain(
         self, cotangents: Cotangents | None, differences: Sequence[Difference]
     ) -> list[tuple[Explanation, ...]]:
         """The known mistakes behind each difference; of derivatives, with the reference's cotangents of their loss."""
-        sound = TorchSide(self.pair.config, pooler=self.pair.jax.pooler).double().eval()
+        sound = TorchSide(self.pair.form).double().eval()
         self.pair.load(sound)
         return explain(Evidence(sound, self.inputs, self.overrides, self.theirs, cotangents), differences)
 
@@ -198,14 +202,14 @@ class _Tracing:
 
     def _as_trained(self) -> Part:
         loss, grads = self.pair.jax.as_trained(self.params, self.inputs)
-        pooler = {name: jnp.zeros(shape) for name, shape in self.pair.jax.shapes.items() if name not in grads}
-        ours = self.pair.table.to_torch({name: np.asarray(grad) for name, grad in (grads | pooler).items()})
+        rest = {name: jnp.zeros(shape) for name, shape in self.pair.jax.shapes.items() if name not in grads}
+        ours = self.pair.table.to_torch({name: np.asarray(grad) for name, grad in (grads | rest).items()})
         model = self.pair.torch_model
-        params = {name: param for name, param in model.named_parameters() if name.startswith("lm.")} | self.overrides
+        params = {n: param for n, param in model.named_parameters() if n.startswith(TRAINED)} | self.overrides
         total = torch.func.functional_call(model, self.overrides, (self.inputs, run_torch_as_trained))
         theirs = torch.autograd.grad(total, list(params.values()), allow_unused=True, materialize_grads=True)
         expected = {name: array(grad) for name, grad in zip(params, theirs, strict=True)}
-        actual = {name: grad for name, grad in ours.items() if name.startswith("lm.")}
+        actual = {name: grad for name, grad in ours.items() if name.startswith(TRAINED)}
         name = backward.name_of
         return Part(
             (Site("trained", np.asarray(loss)), *(Site(name("trained", one), grad) for one, grad in actual.items())),

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import jax
 import torch
 
-from jax_encoder.config import EncoderConfig
 from parity.cases.case import Sizes
+from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.preflight import preflight
 from parity.encoder.session import in_float64
@@ -19,17 +19,17 @@ from parity.judge.verdict import Setting
 
 @dataclasses.dataclass(frozen=True)
 class EncoderVariant:
-    """One encoder form to check."""
+    """One form to check."""
 
-    config: EncoderConfig
+    form: Form
     by_default: bool = True
 
     @property
     def sizes(self) -> Sizes:
-        return sizes_of(self.config)
+        return sizes_of(self.form.config)
 
     def build(self) -> Pair:
-        return Pair.build(self.config)
+        return Pair.build(self.form)
 
 
 class EncoderSubject:
@@ -38,8 +38,8 @@ class EncoderSubject:
     name = "jax_encoder against torch_ref"
 
     def variants(self) -> dict[str, EncoderVariant]:
-        matrix = {name: EncoderVariant(config) for name, config in variants().items()}
-        return matrix | {name: EncoderVariant(config, by_default=False) for name, config in presets().items()}
+        matrix = {name: EncoderVariant(form) for name, form in variants().items()}
+        return matrix | {name: EncoderVariant(form, by_default=False) for name, form in presets().items()}
 
     def environment(self) -> Mapping[str, str]:
         return {

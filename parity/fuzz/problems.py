@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from jax_encoder.config import EncoderConfig
 from parity.cases.case import Case, from_segments
 from parity.encoder.bugs.catalogue import find
+from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.session import in_dtype
 from parity.errors import MismatchError, UsageError
@@ -178,7 +179,7 @@ def values(problem: Problem, plant: str | None = None) -> Compared:
     Raises:
         MismatchError: the two sides cannot be brought together.
     """
-    pair = Pair.build(problem.config, seed=problem.seed)
+    pair = Pair.build(Form(problem.config), seed=problem.seed)
     bug = None if plant is None else find(plant)
     if bug is not None and bug.applies(problem.config):
         pair = pair.with_bug(bug, "torch")
@@ -195,7 +196,7 @@ def rounding(problem: Problem) -> PrecisionRun:
     with in_dtype(problem.dtype):
         program = None
         for seed in range(problem.seed, problem.seed + DRAWS):
-            pair = Deployed.build(problem.config, problem.dtype, seed)
+            pair = Deployed.build(Form(problem.config), problem.dtype, seed)
             program = program or pair.program()
             trace = pair.trace(dataclasses.replace(problem, seed=seed).case(), program)
             drawn.append(measure(trace, problem.dtype))

@@ -17,6 +17,7 @@ _WORDS = {
     "V": ("vocabulary entry", "vocabulary entries"),
     "L": ("layer", "layers"),
     "K": ("target", "targets"),
+    "C": ("class", "classes"),
 }
 
 # Indices, entries and numbers that are listed one by one; of more, the first few.

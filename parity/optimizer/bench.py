@@ -8,17 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 
-import jax_encoder
 import torch_ref
 from jax_encoder.config import EncoderConfig
+from jax_encoder.model import MASKED_LM, shapes_of
+from jax_encoder.params import named, nested
 from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import OptimizerOptions
 from parity.cases.randomise import randomise
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.table import match
-from parity.encoder.trees import named, nested
 from parity.encoder.weights import draws, rows
 from parity.graph.programs import QUICKLY
 from parity.judge.check import Progress, choose
@@ -42,6 +41,11 @@ from parity.optimizer.torch_side import Recipe, TorchSide
 from torch_ref import training
 
 quickly = functools.partial(jax.jit, compiler_options=QUICKLY)
+
+
+def _arrays(tree: Any) -> dict[str, np.ndarray]:
+    """Named arrays of numpy."""
+    return {name: np.asarray(leaf) for name, leaf in named(tree).items()}
 
 
 class JaxSide:
@@ -73,17 +77,17 @@ class JaxSide:
 
     def clip(self, gradient: Arrays) -> tuple[np.ndarray, Arrays]:
         norm, clipped = self._clip(nested(gradient))
-        return np.asarray(norm), named(clipped)
+        return np.asarray(norm), _arrays(clipped)
 
     def advance(self, state: State, clipped: Arrays, learning_rate: float) -> Step:
         return self._values(self._advance(_tree(state), nested(clipped), jnp.asarray(learning_rate)))
 
     def apply(self, params: Arrays, update: Arrays) -> Arrays:
-        return named(self._apply(nested(params), nested(update)))
+        return _arrays(self._apply(nested(params), nested(update)))
 
     def _values(self, tree: Any) -> Step:
         """Arrays of numpy, with the names of parameters."""
-        values: Any = (None if v is None else named(v) if isinstance(v, dict) else np.asarray(v) for v in tree)
+        values: Any = (None if v is None else _arrays(v) if isinstance(v, dict) else np.asarray(v) for v in tree)
         return Step(*values)
 
     def _clipped(self, gradient: Any) -> tuple[Any, Any]:
@@ -163,16 +167,13 @@ class Bench:
 
     def __init__(self, settings: Settings):
         config = EncoderConfig.tiny()
-        model = nnx.eval_shape(lambda: jax_encoder.MaskedLM(config, rngs=nnx.Rngs(0)))
-        shapes = {name: leaf.shape for name, leaf in _leaves(model).items()}
+        shapes = shapes_of(config, MASKED_LM)
         reference = torch_ref.MaskedLM(config)
-        table = match(rows(config), shapes, {f"lm.{name}": tuple(p.shape) for name, p in reference.named_parameters()})
+        table = match(rows(config), shapes, {name: tuple(p.shape) for name, p in reference.named_parameters()})
         self.settings, self.recipe = settings, Recipe(settings=settings)
-        self.params = {name.removeprefix("lm."): a for name, a in randomise(shapes, draws(config), seed=0).items()}
+        self.params = randomise(shapes, draws(config), seed=0)
         self.decays = {
-            name.removeprefix("lm."): all(
-                training.is_decayed(reference.get_parameter(one.removeprefix("lm."))) for one in row.torch_names(name)
-            )
+            name: all(training.is_decayed(reference.get_parameter(one)) for one in row.torch_names(name))
             for name, row in table.rows.items()
         }
         self.jax_side = JaxSide(settings)
@@ -205,10 +206,6 @@ class Bench:
 def bench_of(variant: str) -> Bench:
     """The bench of a variant, whose programs are compiled once."""
     return Bench(VARIANTS[variant])
-
-
-def _leaves(model: Any) -> dict[str, Any]:
-    return {"lm." + ".".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(nnx.state(model))}
 
 
 def outcomes(names: frozenset[str] | None = None) -> Iterator[Outcome]:

@@ -27,10 +27,10 @@ class Calibrate:
         """Returns the exit status."""
         if self.configs < 1 or self.seed < 0:
             raise UsageError(f"--configs must be at least 1 and --seed at least 0, got {self.configs} and {self.seed}")
-        from parity.precision.runs import precision_runs, random_configs
+        from parity.precision.runs import precision_runs, random_forms
 
-        configs = random_configs(self.configs, self.seed)
-        with output.progress(len(configs) * len(CASE_NAMES)) as advance:
-            runs = precision_runs(configs, CASE_NAMES, [self.dtype], lambda name, case: advance(f"{name}, {case}"))
+        forms = random_forms(self.configs, self.seed)
+        with output.progress(len(forms) * len(CASE_NAMES)) as advance:
+            runs = precision_runs(forms, CASE_NAMES, [self.dtype], lambda name, case: advance(f"{name}, {case}"))
         print(f"{self.dtype}, seed {self.seed}: {render(runs)}", end="")
         return 1 if false_alarms(runs) else 0

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import jax
 import numpy as np
 
-from jax_encoder.config import EncoderConfig
 from parity.cases.case import make_case
+from parity.encoder.form import Form
 from parity.encoder.random_config import random_config
 from parity.encoder.session import in_dtype
 from parity.encoder.variants import sizes_of, variants
@@ -36,7 +36,7 @@ Progress = Callable[[str, str], object]
 
 
 def precision_runs(
-    configs: Mapping[str, EncoderConfig],
+    forms: Mapping[str, Form],
     cases: Sequence[str],
     dtypes: Sequence[str],
     progress: Progress = lambda variant, case: None,
@@ -47,7 +47,7 @@ def precision_runs(
     The first run of every dtype to fail is explained. JAX's matrix products have whatever precision it is set to.
 
     Args:
-        configs: encoders by name.
+        forms: by name.
         cases: names.
         dtypes: "float32" or "bfloat16".
         progress: called with the name (and dtype) and the case before each run.
@@ -63,18 +63,18 @@ def precision_runs(
     for dtype in dtypes:
         kept = [case for case in cases if case not in LEFT_OUT.get(dtype, {})]
         with in_dtype(dtype):
-            found = [run for name, config in configs.items() for run in _runs(name, config, dtype, kept, progress, bug)]
+            found = [run for name, form in forms.items() for run in _runs(name, form, dtype, kept, progress, bug)]
             failed = next((i for i, run in enumerate(found) if run.first_to_differ is not None), None)
             if failed is not None:
-                found[failed] = _explained(found[failed], configs[found[failed].variant], bug)
+                found[failed] = _explained(found[failed], forms[found[failed].variant], bug)
             runs += found
     return tuple(runs)
 
 
-def random_configs(count: int, seed: int) -> dict[str, EncoderConfig]:
+def random_forms(count: int, seed: int) -> dict[str, Form]:
     """Encoders of random form and sizes; the first of a larger count are those of a smaller one."""
     rng = np.random.default_rng(seed)
-    return {f"config {index}": random_config(rng) for index in range(count)}
+    return {f"config {index}": Form(random_config(rng)) for index in range(count)}
 
 
 def outcomes(names: frozenset[str] | None = None, *, variant: str = "post", case: str = "ragged") -> Iterator[Outcome]:
@@ -86,9 +86,9 @@ def outcomes(names: frozenset[str] | None = None, *, variant: str = "post", case
         names: of the losses; None takes all.
         variant, case: names of what it is planted in.
     """
-    config = variants()[variant]
+    form = variants()[variant]
     for bug in (bug for bug in PRECISION_BUGS if names is None or bug.name in names):
-        report = report_on(bug, config, case)
+        report = report_on(bug, form, case)
         site = _first_site(report)
         best = [run.explanations[0].bug for run in report.precision if isinstance(run, ExplainedRun)]
         yield Outcome(
@@ -103,21 +103,21 @@ def outcomes(names: frozenset[str] | None = None, *, variant: str = "post", case
         )
 
 
-def report_on(bug: PrecisionBug, config: EncoderConfig, case: str) -> Report:
+def report_on(bug: PrecisionBug, form: Form, case: str) -> Report:
     """What the check says of our encoder with the loss of digits in it: in float64, and in the dtype asked for."""
     with in_dtype("float32" if bug.part == "everything" else "float64"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # JAX says that it has no float64
-        pair = Deployed.build(config, "float64")
-        trace = pair.trace(make_case(case, sizes_of(config)), pair.program(bug))
+        pair = Deployed.build(form, "float64")
+        trace = pair.trace(make_case(case, sizes_of(form.config)), pair.program(bug))
     semantic = Run(bug.name, case, tuple(compare_sites(trace.ours, trace.reference)))
     asked = [bug.asked] if bug.asked in DIGITS else []
-    precision = precision_runs({bug.name: config}, [case], asked, bug=bug)
+    precision = precision_runs({bug.name: form}, [case], asked, bug=bug)
     return Report(f"{bug.name}, planted", SEMANTIC, {}, (semantic,), precision)
 
 
 def _runs(
     name: str,
-    config: EncoderConfig,
+    form: Form,
     dtype: str,
     cases: Sequence[str],
     progress: Progress,
@@ -129,9 +129,9 @@ def _runs(
         progress(f"{name} in {dtype}", case)
         try:
             if program is None:
-                pair = Deployed.build(config, dtype)
+                pair = Deployed.build(form, dtype)
                 program = pair.program(bug)
-            errors = measure(pair.trace(make_case(case, sizes_of(config)), program), dtype)
+            errors = measure(pair.trace(make_case(case, sizes_of(form.config)), program), dtype)
         except MismatchError:
             yield PrecisionRun(name, case, dtype, (SiteError("parameters", math.inf, math.nan, math.nan),))
             return
@@ -139,23 +139,23 @@ def _runs(
     jax.clear_caches()  # what was compiled for one encoder, some 50 MB, is of no use to the next
 
 
-def _explained(run: PrecisionRun, config: EncoderConfig, bug: PrecisionBug | None) -> PrecisionRun:
+def _explained(run: PrecisionRun, form: Form, bug: PrecisionBug | None) -> PrecisionRun:
     """A failed run once more, beside what ours would compute with each known loss of digits."""
     assert run.first_to_differ is not None
-    case, site = make_case(run.case, sizes_of(config)), run.errors[run.first_to_differ].site
+    case, site = make_case(run.case, sizes_of(form.config)), run.errors[run.first_to_differ].site
     try:
-        pair = Deployed.build(config, run.dtype)
+        pair = Deployed.build(form, run.dtype)
     except MismatchError:
         return run
     trace = pair.trace(case, pair.program(bug))
-    explanations = explain(trace, site, _with_each_bug(config, run.dtype, run.case))
+    explanations = explain(trace, site, _with_each_bug(form, run.dtype, run.case))
     return ExplainedRun(run.variant, run.case, run.dtype, run.errors, explanations) if explanations else run
 
 
 @functools.lru_cache(maxsize=1)  # of one encoder, mistakes are explained one after the other
-def _with_each_bug(config: EncoderConfig, dtype: str, case: str) -> tuple[BugTrace, ...]:
+def _with_each_bug(form: Form, dtype: str, case: str) -> tuple[BugTrace, ...]:
     """What ours computes at full precision: as it is, and with each known loss of digits."""
-    pair, made = Deployed.build(config, dtype), make_case(case, sizes_of(config))
+    pair, made = Deployed.build(form, dtype), make_case(case, sizes_of(form.config))
     planted = [bug for bug in PRECISION_BUGS if bug.tier is Verdict.FAIL_PRECISION]
     planted += [dataclasses.replace(bug, cuts=True) for bug in planted if bug.part == "products"]
     with jax.default_matmul_precision("highest"):

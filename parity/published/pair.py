@@ -1,6 +1,5 @@
 """A family's class and our model, with equal parameters, on one case: values at tokens, loss and gradients."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from jax_encoder.huggingface.carry import NEW, carry_in, carry_out, unstacked
 from jax_encoder.huggingface.checkpoint import Checkpoint
 from jax_encoder.model import Model, ModelTaps, Outputs, shapes_of
 from parity.cases.case import Case
-from parity.cases.randomise import Rule, randomise
+from parity.cases.randomise import randomise
 from parity.encoder.backward import name_of, scales_among
 from parity.encoder.inputs import array
 from parity.encoder.weights import draws
@@ -140,12 +139,7 @@ class Pair:
 
 def _draw(published: Published) -> dict[str, np.ndarray]:
     """Every parameter of ours, at random."""
-    config = published.config
-    rules = [rule._replace(name=rule.name.replace(r"lm\.", "")) for rule in draws(config)]
-    # The encoder's rules know the names of kernels wherever they stand.
-    rules.append(Rule(r"classifier\.output\.kernel", "kernel", config.embed_dim))
-    shapes = shapes_of(config, published.parts)
-    return randomise(shapes, [rule for rule in rules if any(re.fullmatch(rule.name, name) for name in shapes)], seed=0)
+    return randomise(shapes_of(published.config, published.parts), draws(published.config), seed=0)
 
 
 def _values(outputs: Outputs, taps: ModelTaps, inputs: Inputs, published: Published) -> Values:

@@ -117,7 +117,7 @@ TRAINING_BUGS: tuple[TrainingBug, ...] = (
     TrainingBug(
         name="head-bias-frozen",
         mistake="the bias of the decoder is never moved",
-        where=r"step \d+ parameter lm\.head\.bias",
+        where=r"step \d+ parameter head\.bias",
         trainer=trainers.WithoutHeadBias,
         source="HF gradient script",
     ),

@@ -1,7 +1,7 @@
 """Two training runs beside each other: the first step and value at which they part, and how rounding drives them apart.
 
 Both start from the same parameters and see the same batches and dropout masks. After every step the learning rate,
-the loss, the norm of the gradient and every parameter are compared. Sites are named `step 17 parameter lm.head.bias`;
+the loss, the norm of the gradient and every parameter are compared. Sites are named `step 17 parameter head.bias`;
 steps count from 1.
 """
 

@@ -14,12 +14,12 @@ import torch
 import torch_ref
 from jax_encoder import dropout
 from jax_encoder.config import EncoderConfig
+from jax_encoder.params import named, nested
 from jax_encoder.training.optimizer import make_optimizer
 from jax_encoder.training.step import TrainState, build, micro_batch_key, step_key
 from parity.encoder.inputs import tensor
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.table import match
-from parity.encoder.trees import named, nested
 from parity.encoder.weights import rows
 from parity.judge.outcome import Outcome, judged
 from parity.judge.verdict import Report, Run
@@ -49,9 +49,9 @@ class Lesson:
         self.course = course
         self.programs = {wide: build(course.config, course.encoder, dtype=DTYPES[wide]) for wide in (False, True)}
         with jax.enable_x64(False):
-            start = named(self.programs[False].init().params, "lm.")
+            start = {name: np.asarray(leaf) for name, leaf in named(self.programs[False].init().params).items()}
         model = torch_ref.MaskedLM(course.encoder)
-        shapes = {f"lm.{name}": tuple(param.shape) for name, param in model.named_parameters()}
+        shapes = {name: tuple(param.shape) for name, param in model.named_parameters()}
         self.names = tuple(shapes)
         self.table = match(rows(course.encoder), {name: array.shape for name, array in start.items()}, shapes)
         params = {name: torch.from_numpy(array).double() for name, array in self.table.to_torch(start).items()}
@@ -102,7 +102,7 @@ class JaxRun:
             batch = self._lesson.course.batches.batch(int(self._state.step))
             self._state, measured = self._step(self._state, batch)
             # Copied: the next step is given this memory to write to.
-            params = {name: np.array(leaf) for name, leaf in named(self._state.params, "lm.").items()}
+            params = {name: np.array(leaf) for name, leaf in named(self._state.params).items()}
             rate, loss, norm = map(np.array, (measured.learning_rate, measured.loss, measured.grad_norm))
         theirs = self._lesson.table.to_torch(params)
         return Result(rate, loss, norm, {name: theirs[name] for name in self._lesson.names})
@@ -110,7 +110,7 @@ class JaxRun:
     def _tree(self, tensors: dict[str, torch.Tensor]) -> Any:
         """Parameters of the reference as ours; what only a mistaken one has is left out."""
         theirs = {name: tensors[name].numpy() for name in self._lesson.names}
-        tree = nested(self._lesson.table.to_jax(theirs), "lm.")
+        tree = nested(self._lesson.table.to_jax(theirs))
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, DTYPES[self._wide]), tree)
 
 
@@ -130,7 +130,7 @@ class TorchRun:
         _, encoder, config, _ = lesson.course
         self._lesson = lesson
         model = torch_ref.MaskedLM(encoder).to(dtype)
-        model.load_state_dict({name: snapshot.params[f"lm.{name}"] for name in model.state_dict()})
+        model.load_state_dict({name: snapshot.params[name] for name in model.state_dict()})
         self._trainer = kind(model, config.optimizer, config.steps)
         self._trainer.done = snapshot.done
         for name, param in self._params().items():
@@ -165,7 +165,7 @@ class TorchRun:
         )
 
     def _params(self) -> dict[str, torch.nn.Parameter]:
-        return {f"lm.{name}": param for name, param in self._trainer.model.named_parameters()}
+        return dict(self._trainer.model.named_parameters())
 
 
 Progress = Callable[[int], object]

@@ -26,7 +26,7 @@ def _scaled(factor: Any) -> tuple[Plant, Plant]:
     """Scores of another scale; `factor` is of the module's own, by the config's or module's sizes."""
 
     def plant(model: Any, patch: Patch) -> None:
-        config = model.lm.encoder.config
+        config = model.encoder.config
         matched(filled(LOWEST), factor(config.embed_dim, config.head_dim))(model, patch)
 
     def in_jax(plot: JaxPlot, patch: Patch) -> None:

@@ -18,7 +18,7 @@ from parity.encoder.bugs.plant import masked_as_ever, matched, patched
 from torch_ref.layer import PostNormLayer
 from torch_ref.norm import Norm
 
-_WORD = r"lm\.encoder\.embedding\.word\.weight"
+_WORD = r"encoder\.embedding\.word\.weight"
 
 
 def _d(value: str) -> str:
@@ -109,14 +109,14 @@ def _our_untied(_: JaxPlot, patch: Patch) -> None:
 
 
 def _padding_row(model: Any, _: Patch) -> None:
-    model.lm.encoder.embedding.word.padding_idx = 0
+    model.encoder.embedding.word.padding_idx = 0
 
 
 def _frozen(module: Callable[[Any], nn.Module]) -> Plant:
     """A table whose rows are looked up without a gradient."""
 
     def plant(model: Any, _: Patch) -> None:
-        table: Any = module(model.lm.encoder.embedding)
+        table: Any = module(model.encoder.embedding)
         table.register_forward_hook(lambda module, args, output: output.detach() + output * 0)
 
     return plant
@@ -185,7 +185,7 @@ BACKWARD_BUGS = (
         name="head-bias-frozen",
         mistake="the decoder's bias gets no gradient",
         source="HF gradient script",
-        where=_d(r"lm\.head\.bias"),
+        where=_d(r"head\.bias"),
         plant=_head_with(lambda word: word, lambda bias: bias.detach()),
     ),
     ModelBug(
@@ -197,7 +197,7 @@ BACKWARD_BUGS = (
     ModelBug(
         name="positions-frozen",
         mistake="the position table gets no gradient",
-        where=_d(r"lm\.encoder\.embedding\.position\.weight"),
+        where=_d(r"encoder\.embedding\.position\.weight"),
         plant=_frozen(lambda embedding: embedding.position),
         needs=(("position_kind", "learned"),),
     ),

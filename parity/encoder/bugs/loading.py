@@ -17,33 +17,34 @@ _EVERY_PARAMETER_OF_A_LAYER = (
 
 def _never_loaded(model: Any, _: Patch) -> None:
     torch.manual_seed(0)
-    model.lm = torch_ref.MaskedLM(model.lm.encoder.config).double()
+    fresh = torch_ref.MaskedLM(model.encoder.config).double()
+    model.encoder, model.head = fresh.encoder, fresh.head
 
 
 def _one_layer_never_loaded(model: Any, _: Patch) -> None:
     torch.manual_seed(0)
-    layers, config = model.lm.encoder.layers, model.lm.encoder.config
+    layers, config = model.encoder.layers, model.encoder.config
     layers[1] = type(layers[1])(config, 1).double()
 
 
 def _shifted(model: Any, _: Patch) -> None:
-    layers = model.lm.encoder.layers
-    model.lm.encoder.layers = nn.ModuleList([*layers[1:], layers[0]])
+    layers = model.encoder.layers
+    model.encoder.layers = nn.ModuleList([*layers[1:], layers[0]])
 
 
 def _our_shifted(plot: JaxPlot, _: Patch) -> None:
-    for name in [name for name in plot.params if name.startswith("lm.encoder.layers.")]:
+    for name in [name for name in plot.params if name.startswith("encoder.layers.")]:
         plot.params[name] = np.roll(plot.params[name], -1, axis=0)
 
 
 def _head_transposed(model: Any, _: Patch) -> None:
-    weight = model.lm.head.transform.weight
+    weight = model.head.transform.weight
     weight.data = weight.data.T.clone()
 
 
 def _another_decoder(model: Any, patch: Patch) -> None:
     plain = torch_ref.MLMHead.forward
-    other = torch.roll(model.lm.encoder.embedding.word.weight.detach(), 1, dims=0)
+    other = torch.roll(model.encoder.embedding.word.weight.detach(), 1, dims=0)
     patch.set(torch_ref.MLMHead, "forward", lambda self, x, table: plain(self, x, other))
 
 
@@ -111,7 +112,7 @@ LOADING_BUGS = (
         source="HF gradient script",
         where=r"head\.logits",
         plant=zero("head.bias"),
-        in_jax=lambda plot, _: plot.change("lm.head.bias", lambda bias: bias * 0),
+        in_jax=lambda plot, _: plot.change("head.bias", lambda bias: bias * 0),
     ),
     ModelBug(
         name="weights-half-precision",

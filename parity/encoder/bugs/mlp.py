@@ -22,7 +22,7 @@ _FIRST = r"layers\.0\.mlp\.post_activation"
 
 def _activation(function: Callable[[Tensor], Tensor]) -> Plant:
     def plant(model: Any, _: Patch) -> None:
-        right = ACTIVATIONS[model.lm.encoder.config.activation]
+        right = ACTIVATIONS[model.encoder.config.activation]
         for module in (*every(model, MLP), *every(model, MLMHead)):
             if module.activation is right:
                 module.activation = function

@@ -95,7 +95,7 @@ def _our_residual_twice(_: JaxPlot, patch: Patch) -> None:
 
 
 def _one_for_all(model: Any, _: Patch) -> None:
-    for layer in model.lm.encoder.layers:
+    for layer in model.encoder.layers:
         layer.mlp_norm = layer.attention_norm
 
 
@@ -105,7 +105,7 @@ def _our_one_for_all(plot: JaxPlot, _: Patch) -> None:
 
 
 def _extra_final(model: Any, patch: Patch) -> None:
-    plain, extra = torch_ref.Encoder.forward, Norm(model.lm.encoder.config, model.lm.encoder.config.embed_dim).double()
+    plain, extra = torch_ref.Encoder.forward, Norm(model.encoder.config, model.encoder.config.embed_dim).double()
 
     def forward(self: Any, *inputs: Any, **options: Any) -> Any:
         x, taps = plain(self, *inputs, **options)
@@ -127,15 +127,15 @@ def _our_affine_dropped(plot: JaxPlot, _: Patch) -> None:
 
 
 def _first_norm_extra(model: Any, _: Patch) -> None:
-    model.lm.encoder.layers[0].attention_norm = nn.LayerNorm(model.lm.encoder.config.embed_dim).double()
+    model.encoder.layers[0].attention_norm = nn.LayerNorm(model.encoder.config.embed_dim).double()
 
 
 def _final_missing(model: Any, _: Patch) -> None:
-    model.lm.encoder.final_norm = nn.Identity()
+    model.encoder.final_norm = nn.Identity()
 
 
 def _embedding_missing(model: Any, _: Patch) -> None:
-    model.lm.encoder.embedding.norm = nn.Identity()
+    model.encoder.embedding.norm = nn.Identity()
 
 
 def _eps_bug(name: str, value: float, mistake: str, source: str, **rest: Any) -> ModelBug:
@@ -218,7 +218,7 @@ NORM_BUGS = (
     ModelBug(
         name="norm-shared",
         mistake="one norm's parameters used for both norms of a layer",
-        where=r"layers\.\d+\.mlp_norm|d\(\w+\)/d\(lm\.encoder\.layers\.\d+\.(attention|mlp)_norm\.\w+\)",
+        where=r"layers\.\d+\.mlp_norm|d\(\w+\)/d\(encoder\.layers\.\d+\.(attention|mlp)_norm\.\w+\)",
         plant=_one_for_all,
         in_jax=_our_one_for_all,
         first=r"layers\.0\.mlp_norm",

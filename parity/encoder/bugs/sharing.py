@@ -44,19 +44,19 @@ def _our_heads_in_turn(self: Any, x: Any) -> Any:
 
 
 def _always_the_first_group(model: Any, _: Patch) -> None:
-    first, *rest = model.lm.encoder.layers
+    first, *rest = model.encoder.layers
     for layer in rest:
         layer.load_state_dict(first.state_dict())
 
 
 def _our_first_group_always(plot: JaxPlot, _: Patch) -> None:
-    for name in [name for name in plot.params if name.startswith("lm.encoder.layers.")]:
+    for name in [name for name in plot.params if name.startswith("encoder.layers.")]:
         plot.params[name] = plot.params[name][:1].repeat(len(plot.params[name]), axis=0)
 
 
 def _bias_per_layer(model: Any, _: Patch) -> None:
     """The bias reaches the first layer only, as in T5, where only the first has a table."""
-    for layer in list(model.lm.encoder.layers)[1:]:
+    for layer in list(model.encoder.layers)[1:]:
         for attention in every(layer, Attention):
             plain = attention.forward
             attention.forward = lambda q, k, v, mask, positions, *rest, plain=plain: plain(

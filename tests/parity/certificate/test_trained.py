@@ -61,14 +61,6 @@ def test_another_function_is_found(run_folder, monkeypatch):
     assert report.runs[0].comparisons[report.runs[0].first_to_differ].site == "layers.0.attention.query"
 
 
-def test_parameters_are_carried_bit_for_bit():
-    params = {"encoder": {"layers": {"kernel": np.float32([0.1, 1e-8])}}}
-    ((name, value),) = trained._as_float64(params).items()
-    assert name == "lm.encoder.layers.kernel"
-    assert value.dtype == np.float64
-    np.testing.assert_array_equal(value.astype(np.float32), [np.float32(0.1), np.float32(1e-8)])
-
-
 @pytest.mark.slow
 def test_command_line(run_folder, tmp_path, capsys):
     assert cli.main(["trained", str(run_folder), "--json", str(tmp_path / "parity.json")]) == 0

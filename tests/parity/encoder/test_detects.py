@@ -44,7 +44,7 @@ def test_the_catalogue():
         assert bug.mistake
         assert not bug.mistake.endswith(".")
         assert bug.variant in variants()
-        assert bug.applies(variants()[bug.variant]), f"{bug.name} cannot be made in its own variant"
+        assert bug.applies(variants()[bug.variant].config), f"{bug.name} cannot be made in its own variant"
 
 
 def test_an_unknown_mistake_is_refused():

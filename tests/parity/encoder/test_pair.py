@@ -10,6 +10,7 @@ import torch
 from jax_encoder.config import EncoderConfig
 from parity.cases.case import CASE_NAMES
 from parity.encoder import variants as encoder_variants
+from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.subject import subject
 from parity.errors import MismatchError
@@ -20,6 +21,7 @@ from parity.judge.verdict import Verdict
 from parity.report.text import headline
 
 VARIANTS = encoder_variants.variants()
+CONFIGS = {name: form.config for name, form in VARIANTS.items()}
 FAST = ("post", "modernbert")  # between them: most parts, a peeled first layer, windows, scanned and rotary
 # The whole matrix is `python -m parity check`, which CI runs too; here, every variant on two cases, and between the
 # variants every case several times.
@@ -49,7 +51,7 @@ def test_both_frameworks_compute_the_same_function(name, cases):
 @pytest.mark.parametrize("option", ["norm_order", "norm_kind", "activation", "mlp_kind", "position_kind"])
 def test_the_matrix_has_every_value_of_every_choice(option):
     choices = EncoderConfig.__dataclass_fields__[option].type.__args__
-    assert {getattr(config, option) for config in VARIANTS.values()} == set(choices)
+    assert {getattr(config, option) for config in CONFIGS.values()} == set(choices)
 
 
 @pytest.mark.parametrize(
@@ -57,36 +59,37 @@ def test_the_matrix_has_every_value_of_every_choice(option):
     ["norm_bias", "embedding_norm", "first_attention_norm", "final_norm", "attention_bias", "mlp_bias", "scan_layers"],
 )
 def test_the_matrix_has_both_values_of_every_switch(option):
-    assert {getattr(config, option) for config in VARIANTS.values()} == {True, False}
+    assert {getattr(config, option) for config in CONFIGS.values()} == {True, False}
 
 
 def test_the_matrix_varies_every_other_option():
     for option in ("norm_eps", "num_token_types", "position_offset", "windows", "rope_thetas", "attention_dropout"):
-        assert len({getattr(config, option) for config in VARIANTS.values()}) > 1, option
-    orders = {(config.norm_order, config.final_norm) for config in VARIANTS.values()}
+        assert len({getattr(config, option) for config in CONFIGS.values()}) > 1, option
+    orders = {(config.norm_order, config.final_norm) for config in CONFIGS.values()}
     assert orders == {(order, final) for order in ("pre", "post") for final in (True, False)}
-    thetas = VARIANTS["rotary"].rope_thetas
+    thetas = CONFIGS["rotary"].rope_thetas
     assert len(set(thetas)) == len(thetas) > 1
 
 
 def test_dropout_masks_are_the_same_in_both_and_do_drop():
     pair = Pair.build(VARIANTS["post-dropout"])
-    plain = Pair.build(dataclasses.replace(VARIANTS["post-dropout"], attention_dropout=0.0, residual_dropout=0.0))
+    config = dataclasses.replace(CONFIGS["post-dropout"], attention_dropout=0.0, residual_dropout=0.0)
+    plain = Pair.build(Form(config))
     with_dropout, without = pair.compare("ragged"), plain.compare("ragged")
     assert all(c.agrees for c in with_dropout)
     assert with_dropout[-1].expected != without[-1].expected
 
 
 def test_parameters_that_are_not_one_to_one_are_refused():
-    config = VARIANTS["post"]
-    trained = {name: array for name, array in Pair.build(config).params.items() if not name.startswith("pooler")}
-    assert all(c.agrees for c in Pair.build(config, trained).compare("ragged"))
-    trained["lm.head.extra"] = np.zeros(3)
-    del trained["lm.head.bias"]
+    form = Form.trained(CONFIGS["post"], deployed=True)
+    trained = Pair.build(form).params
+    assert all(c.agrees for c in Pair.build(form, trained).compare("ragged"))
+    trained["head.extra"] = np.zeros(3)
+    del trained["head.bias"]
     with pytest.raises(MismatchError) as error:
-        Pair.build(config, trained)
-    assert "JAX's lm.head.extra is unknown" in str(error.value)
-    assert "JAX's lm.head.bias is missing" in str(error.value)
+        Pair.build(form, trained)
+    assert "JAX's head.extra is unknown" in str(error.value)
+    assert "JAX's head.bias is missing" in str(error.value)
 
 
 def test_a_session_leaves_everything_as_it_was():
@@ -103,15 +106,15 @@ def test_a_session_leaves_everything_as_it_was():
 
 
 def test_parameters_that_are_not_finite_are_refused():
-    config = VARIANTS["post"]
-    trained = {name: array for name, array in Pair.build(config).params.items() if not name.startswith("pooler")}
-    trained["lm.head.bias"] = trained["lm.head.bias"].copy()
-    trained["lm.head.bias"][[3, 7]] = np.nan, np.inf
+    form = Form.trained(CONFIGS["post"], deployed=True)
+    trained = Pair.build(form).params
+    trained["head.bias"] = trained["head.bias"].copy()
+    trained["head.bias"][[3, 7]] = np.nan, np.inf
     with pytest.raises(MismatchError) as error:
-        Pair.build(config, trained)
+        Pair.build(form, trained)
     assert str(error.value).splitlines() == [
         "the parameters themselves are not finite; nothing can be compared:",
-        "  lm.head.bias: 2 of 61 entries",
+        "  head.bias: 2 of 61 entries",
     ]
 
 

@@ -19,7 +19,9 @@ from parity.judge.verdict import SiteError
 # Beartype samples containers at random, also those of a config that a strategy draws.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 
-PLAIN = Problem(config=variants()["post"], batch=5, length=13, mask="lengths", positions=False, seed=0, dtype="float64")
+PLAIN = Problem(
+    config=variants()["post"].config, batch=5, length=13, mask="lengths", positions=False, seed=0, dtype="float64"
+)
 
 
 @settings(max_examples=200)
@@ -116,7 +118,7 @@ def test_a_site_counts_by_the_draw_in_which_it_does_best():
 def test_what_few_entries_come_to_by_luck_is_no_loss_of_digits(dtype):
     """A search found it: of four entries, torch's were 22 times as exact as ours, in one draw."""
     config = replace(
-        variants()["post"],
+        variants()["post"].config,
         **SCALES[0].sizes,
         num_key_value_heads=1,
         num_layers=2,

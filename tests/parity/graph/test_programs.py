@@ -43,11 +43,11 @@ def test_where_the_system_does_not_tell_nothing_happens(monkeypatch):
 @pytest.mark.parametrize(("whole", "compiled"), [(False, [False, True, False]), (True, [True, True, True])])
 def test_a_graph_is_compiled_when_that_pays(whole, compiled):
     """At once, or from the second case of a shape on."""
-    config = variants()["post"]
-    program = JaxProgram(config, pooler=True, whole=whole)
+    form = variants()["post"]
+    program = JaxProgram(form, whole=whole)
     params = {name: jnp.zeros(shape) for name, shape in program.shapes.items()}
     graphs = [
-        program.graph(params, JaxInputs.of(Inputs.of(make_case(case, sizes_of(config)), config, pooler=True)))
+        program.graph(params, JaxInputs.of(Inputs.of(make_case(case, sizes_of(form.config)), form)))
         for case in ("ragged", "packed", "batch-equals-length")
     ]
     assert [graph.whole for graph in graphs] == compiled

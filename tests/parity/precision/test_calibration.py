@@ -60,11 +60,11 @@ def asked(monkeypatch):
         progress("config 0", "ragged")
         return (ALARM,) if "bad" in configs else CLEAN
 
-    def random_configs(count, seed):
+    def random_forms(count, seed):
         return {"bad" if seed == 13 else f"{count} of seed {seed}": None}
 
     monkeypatch.setattr("parity.precision.runs.precision_runs", precision_runs)
-    monkeypatch.setattr("parity.precision.runs.random_configs", random_configs)
+    monkeypatch.setattr("parity.precision.runs.random_forms", random_forms)
     return asked
 
 

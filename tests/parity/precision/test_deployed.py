@@ -22,7 +22,7 @@ from parity.precision import deployed
 from parity.precision import runs as precision_tier
 from parity.precision.bugs import PRECISION_BUGS
 from parity.precision.deployed import Deployed
-from parity.precision.runs import LEFT_OUT, outcomes, precision_runs, random_configs, report_on
+from parity.precision.runs import LEFT_OUT, outcomes, precision_runs, random_forms, report_on
 from parity.report.text import headline, render
 
 VARIANTS = variants()
@@ -55,16 +55,16 @@ def test_our_rounding_is_no_worse_than_torchs(name, dtype):
 @pytest.mark.slow
 def test_random_encoders_raise_no_false_alarm():
     for dtype in ("float32", "bfloat16"):
-        assert not failing(precision_runs(random_configs(2, seed=1), CASE_NAMES, [dtype]))
+        assert not failing(precision_runs(random_forms(2, seed=1), CASE_NAMES, [dtype]))
 
 
 def test_what_is_left_out_says_nothing():
     [(dtype, [(case, reason)])] = [(dtype, list(cases.items())) for dtype, cases in LEFT_OUT.items()]
     assert "both sides' errors reach 0.7" in reason
     with in_dtype(dtype):
-        config = VARIANTS["post"]
-        pair = Deployed.build(config, dtype)
-        errors = measure(pair.trace(make_case(case, sizes_of(config)), pair.program()), dtype)
+        form = VARIANTS["post"]
+        pair = Deployed.build(form, dtype)
+        errors = measure(pair.trace(make_case(case, sizes_of(form.config)), pair.program()), dtype)
     worst = max(errors, key=lambda error: error.theirs)
     assert worst.theirs > 0.7
     assert worst.ours > 0.7
@@ -73,7 +73,7 @@ def test_what_is_left_out_says_nothing():
 def test_no_side_rounds_its_parameters():
     with in_dtype("bfloat16"):
         pair = Deployed.build(VARIANTS["modernbert"], "bfloat16")
-        state = jax.tree.leaves(pair._state(pair.params[deployed.WORD]))
+        state = jax.tree.leaves(pair._params(pair.params[deployed.WORD]))
     for array in pair.params.values():
         assert np.array_equal(np.asarray(jnp.asarray(array, jnp.bfloat16), np.float64), array)
     assert {leaf.dtype for leaf in state} == {jnp.dtype(jnp.float32)}
@@ -87,7 +87,7 @@ def test_no_side_rounds_its_parameters():
 def test_a_prepared_word_table_is_not_rounded_either():
     with in_dtype("float32"):
         pair = Deployed.build(VARIANTS["post"], "float32")
-        trace = pair.trace(make_case("low-variance", sizes_of(pair.config)), pair.program())
+        trace = pair.trace(make_case("low-variance", sizes_of(pair.form.config)), pair.program())
     for side in trace:
         assert side[0].name == "embedding.word"
         assert np.array_equal(side[0].value.astype(np.float64), trace.reference[0].value)

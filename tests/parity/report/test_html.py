@@ -76,8 +76,8 @@ def layered(*, error: float = 1e-15, layers: int = 3) -> list:
     """Two values in every layer, between an embedding and a head; then the derivatives by some of them."""
     names = [f"layers.{layer}.{row}" for layer in range(layers) for row in ("attention.key", "mlp.output")]
     back = [f"d(mlm)/d({name})" for name in ["head.logits", *reversed(names), "embedding.word"]]
-    parameters = [f"d(mlm)/d(lm.encoder.layers.{layer}.attention.key.weight)" for layer in range(layers)]
-    parameters += ["d(mlm)/d(lm.encoder.embedding.word.weight)", "d(mlm)/d(lm.head.bias)"]
+    parameters = [f"d(mlm)/d(encoder.layers.{layer}.attention.key.weight)" for layer in range(layers)]
+    parameters += ["d(mlm)/d(encoder.embedding.word.weight)", "d(mlm)/d(head.bias)"]
     sites = ["embedding.word", *names, "head.logits", "mlm", *back, *parameters]
     return [agreeing(site, error=error) for site in sites]
 
@@ -266,7 +266,7 @@ def test_a_pass_that_agrees_is_folded_behind_the_first():
 def test_places():
     assert place_of("layers.11.mlp.up").group == "layer 11"
     assert place_of("head.logits")[1:] == ("after", -1, "head.logits", "head.logits")
-    assert place_of("d(mlm)/d(lm.encoder.layers.1.mlp.up.weight)")[:4] == ("mlm", "layers", 1, "mlp.up.weight")
+    assert place_of("d(mlm)/d(encoder.layers.1.mlp.up.weight)")[:4] == ("mlm", "layers", 1, "mlp.up.weight")
     assert groups_of(["embedding.a", "embedding.b", "layers.0.a", "layers.1.a", "layers.1.b", "out"]) == [
         *(("embedding", 2), ("layer 0", 1), ("layer 1", 2), ("out", 1))
     ]

@@ -48,7 +48,7 @@ def test_both_sides_agree_at_every_step(report, lesson):
     assert (run.variant, run.case) == ("bert", f"{STEPS} steps")
     assert len(run.comparisons) == STEPS * (3 + len(lesson.names))
     assert run.comparisons[0].site == "step 1 learning_rate"
-    assert run.comparisons[-1].site == f"step {STEPS} parameter lm.head.norm.bias"
+    assert run.comparisons[-1].site == f"step {STEPS} parameter head.norm.bias"
     assert max(one.error for one in run.comparisons) < 1e-11
     assert run.culprits == run.replayed == ()
 
@@ -87,7 +87,7 @@ def test_the_report_names_step_and_tensor(lesson):
     report = compare_training(lesson, BUGS["head-bias-frozen"].trainer)
     assert report.verdict is Verdict.FAIL_SEMANTIC
     run = report.runs[0]
-    assert run.comparisons[run.first_to_differ].site == "step 1 parameter lm.head.bias"
+    assert run.comparisons[run.first_to_differ].site == "step 1 parameter head.bias"
     (culprit,) = run.culprits
     assert culprit.reads == ("step 1 learning_rate", "step 1 gradient_norm")
     assert culprit.explanations[0][:3] == ("head-bias-frozen", "the bias of the decoder is never moved", "torch")
