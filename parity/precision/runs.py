@@ -28,7 +28,7 @@ from parity.precision.deployed import Deployed, Program
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "bfloat16": {
         "low-variance": "its tokens vary by a 3,000th of their mean, which 8 binary digits cannot hold: "
-        "both sides' errors reach 0.7 of the values themselves"
+        "both sides' errors reach 0.6 of the values themselves"
     },
 }
 

@@ -60,14 +60,14 @@ def test_random_encoders_raise_no_false_alarm():
 
 def test_what_is_left_out_says_nothing():
     [(dtype, [(case, reason)])] = [(dtype, list(cases.items())) for dtype, cases in LEFT_OUT.items()]
-    assert "both sides' errors reach 0.7" in reason
+    assert "both sides' errors reach 0.6" in reason
     with in_dtype(dtype):
         form = VARIANTS["post"]
         pair = Deployed.build(form, dtype)
         errors = measure(pair.trace(make_case(case, sizes_of(form.config)), pair.program()), dtype)
     worst = max(errors, key=lambda error: error.theirs)
-    assert worst.theirs > 0.7
-    assert worst.ours > 0.7
+    assert worst.theirs > 0.6
+    assert worst.ours > 0.6
 
 
 def test_no_side_rounds_its_parameters():
