@@ -1,4 +1,4 @@
-"""Use of published checkpoints from the command line: `python -m jax_encoder --help`."""
+"""The command line: `jax-encoder --help`, or `python -m jax_encoder --help`."""
 
 import sys
 from collections.abc import Sequence
@@ -6,31 +6,47 @@ from typing import Annotated
 
 import tyro
 
+from jax_encoder.commands import train
+from jax_encoder.commands.called import called_as
 from jax_encoder.commands.encode import Encode
 from jax_encoder.commands.fill_mask import FillMask
 from jax_encoder.errors import InputError
+from jax_encoder.training.config import PretrainConfig
 
-Command = Annotated[Encode, tyro.conf.subcommand("encode")] | Annotated[FillMask, tyro.conf.subcommand("fill-mask")]
+Command = (
+    Annotated[PretrainConfig, tyro.conf.subcommand("train")]
+    | Annotated[train.Resume, tyro.conf.subcommand("resume")]
+    | Annotated[train.Export, tyro.conf.subcommand("export")]
+    | Annotated[tyro.conf.FlagCreatePairsOff[Encode], tyro.conf.subcommand("encode")]
+    | Annotated[tyro.conf.FlagCreatePairsOff[FillMask], tyro.conf.subcommand("fill-mask")]
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0, or 2 for bad input, or 130 for Ctrl-C.
+    """Runs one command; returns 0, 1 for a training or parity failure, 2 for bad input, 130 for Ctrl-C.
 
     Args:
         arguments: of the command line; None takes the process's own.
     """
-    command = tyro.cli(
-        Command,
-        args=arguments,
-        prog="python -m jax_encoder",
-        description="Uses a published encoder checkpoint, without torch or transformers.",
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    command, program = parse(arguments), called_as()
+    if isinstance(command, PretrainConfig | train.Resume | train.Export):
+        return train.execute(command, program)
     try:
         return command.run()
     except InputError as error:
-        print(f"python -m jax_encoder: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("python -m jax_encoder: stopped; nothing was written", file=sys.stderr)
+        print(f"{program}: stopped; nothing was written", file=sys.stderr)
         return 130
+
+
+def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | train.Resume | train.Export | Encode | FillMask:
+    """The command that the arguments ask for; prints help or what is wrong, and exits, if they ask for none."""
+    return tyro.cli(
+        Command,
+        args=arguments,
+        prog=called_as(),
+        description="Trains transformer encoders on text, in JAX, and uses published ones, without torch.",
+        config=(tyro.conf.OmitArgPrefixes,),
+    )

@@ -1,20 +1,26 @@
-"""Command line of the harness: `python -m parity --help`."""
+"""Command line of the harness: `python -m parity --help`, or `jax-encoder-parity --help`."""
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Union
 
 import tyro
 
-from parity.commands.calibrate import Calibrate
-from parity.commands.check import Check
-from parity.commands.fuzz import Fuzz, Replay
-from parity.commands.optimizer import Optimizer
-from parity.commands.selftest import Selftest
-from parity.commands.trained import Trained
-from parity.commands.training import Training
-from parity.commands.verify import Verify
+from parity.certificate.command import Trained
+from parity.certificate.verify import Verify
+from parity.check.command import Check
 from parity.errors import UsageError
+from parity.fuzz.command import Fuzz, Replay
+from parity.optimizer.command import Optimizer
+from parity.precision.command import Calibrate
+from parity.selftest.command import Selftest
+from parity.training.command import Training
+
+# What a command may miss -> what to install.
+PACKAGES = dict.fromkeys(("jax", "flax", "optax", "torch", "hypothesis"), "jax-encoder[parity]") | {
+    "transformers": "transformers"
+}
 
 COMMANDS = {
     "check": Check,
@@ -37,8 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         return parse(arguments).run()
+    except ModuleNotFoundError as error:
+        # Every command imports what it needs when it runs, so that --help need not wait for the frameworks.
+        if error.name not in PACKAGES:
+            raise
+        install = f"pip install '{PACKAGES[error.name]}'"
+        print(f"{_called_as()}: {error.name} is needed for this: {install}", file=sys.stderr)
+        return 2
     except UsageError as error:
-        print(f"python -m parity: {error}", file=sys.stderr)
+        print(f"{_called_as()}: {error}", file=sys.stderr)
         return 2
 
 
@@ -49,7 +62,13 @@ def parse(arguments: Sequence[str] | None = None) -> Any:
     return tyro.cli(
         any_of_them,
         args=arguments,
-        prog="python -m parity",
+        prog=_called_as(),
         description="Tells whether two encoders, in JAX and PyTorch, are the same function; if not, where they part.",
         config=(tyro.conf.OmitArgPrefixes,),
     )
+
+
+def _called_as() -> str:
+    """What the user typed, without its arguments."""
+    stem = Path(sys.argv[0]).stem
+    return stem if stem == "jax-encoder-parity" else "python -m parity"

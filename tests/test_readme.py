@@ -6,17 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_parity_detects import pair_of
 
-from parity.bugs.catalogue import MODEL_BUGS, find
-from parity.cases import CASE_NAMES, make_case
-from parity.check import compare_trace
-from parity.compare import SEMANTIC
+from parity.cases.case import CASE_NAMES, make_case
+from parity.encoder.bugs.catalogue import MODEL_BUGS, find
 from parity.encoder.variants import sizes_of, variants
-from parity.report import headline, render
-from parity.verdict import Report, Run
+from parity.judge.check import compare_trace
+from parity.judge.compare import SEMANTIC
+from parity.judge.verdict import Report, Run
+from parity.report.text import headline, render
+from tests.parity.encoder.test_detects import pair_of
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARTICLE = README.partition("| the listing |")[2].partition("\n\n")[0].splitlines()[2:]
 

@@ -1,1 +1,1 @@
-"""The commands of `python -m jax_encoder`. Each loads JAX only when it runs."""
+"""The commands of `jax-encoder`. Each loads JAX only when it runs."""

@@ -1,4 +1,4 @@
-"""`python -m jax_encoder encode`."""
+"""`jax-encoder encode`."""
 
 import dataclasses
 import time

@@ -1,4 +1,4 @@
-"""`python -m jax_encoder fill-mask`."""
+"""`jax-encoder fill-mask`."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Annotated

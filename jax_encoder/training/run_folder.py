@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from jax_encoder.commands.called import called_as
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.files import written_whole
 from jax_encoder.errors import InputError
@@ -91,4 +92,4 @@ class RunFolder:
 
 def resume_command(path: Path) -> str:
     """What to type to go on with the run in a folder."""
-    return f"python train.py resume {shlex.quote(str(path))}"
+    return f"{called_as()} resume {shlex.quote(str(path))}"

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from parity import jax_graph, torch_graph
 from parity.encoder.inputs import array
 from parity.encoder.sides import LOSSES
-from parity.locate import feedable
-from parity.sites import Site
-from parity.weights import Table
+from parity.encoder.table import Table
+from parity.graph import jax_graph, torch_graph
+from parity.judge.locate import feedable
+from parity.judge.sites import Site
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -16,7 +16,7 @@ from jax_encoder import dropout
 from jax_encoder import masks as jax_masks
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
-from parity.cases import Case
+from parity.cases.case import Case
 from torch_ref import masks as torch_masks
 
 TARGETS = 4  # columns a row

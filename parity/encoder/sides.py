@@ -19,9 +19,9 @@ from jax_encoder import masks as jax_masks
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
 from jax_encoder.training import objective
-from parity.bugs.model import ModelBug, Patch
+from parity.encoder.bugs.model import ModelBug, Patch
 from parity.encoder.inputs import Directions, Inputs, Targets, tensor
-from parity.programs import QUICKLY
+from parity.graph.programs import QUICKLY
 from torch_ref import masks as torch_masks
 
 LOSSES = ("projection", "mlm")

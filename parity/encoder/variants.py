@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jax_encoder.config import EncoderConfig
-from parity.cases import Sizes
+from parity.cases.case import Sizes
 
 B, T = 5, 13  # unlike every size of EncoderConfig.tiny()
 PRESETS = ("mini", "minilm_l6", "bert_base", "roberta_base")

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from jax_encoder.config import EncoderConfig
-from parity.locate import value_of
-from parity.randomise import Rule
-from parity.weights import Row, same
+from parity.cases.randomise import Rule
+from parity.encoder.table import Row, same
+from parity.judge.locate import value_of
 
 Layout = tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]
 _AXES = (

@@ -14,19 +14,19 @@ from jax_encoder import masks
 from jax_encoder.huggingface.carry import NEW, carry_in, carry_out, unstacked
 from jax_encoder.huggingface.checkpoint import Checkpoint
 from jax_encoder.model import Model, ModelTaps, Outputs, shapes_of
-from parity import programs
-from parity.cases import Case
+from parity.cases.case import Case
+from parity.cases.randomise import Rule, randomise
 from parity.encoder.backward import name_of, scales_among
 from parity.encoder.inputs import array
 from parity.encoder.weights import draws
 from parity.errors import MismatchError
+from parity.graph import programs
+from parity.judge.sites import Site, flatten, leaves
+from parity.judge.subject import Part, Trace
 from parity.published import oracle
 from parity.published.form import Published
 from parity.published.inputs import Inputs
 from parity.published.oracle import Values
-from parity.randomise import Rule, randomise
-from parity.sites import Site, flatten, leaves
-from parity.subject import Part, Trace
 
 _LOSS = "projection"
 

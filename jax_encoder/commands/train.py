@@ -1,0 +1,112 @@
+"""Training, of the script train.py and of `jax-encoder`: parse, build, run."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from jax_encoder.errors import InputError
+from jax_encoder.training.config import PretrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Resume:
+    """Goes on with a run that was stopped, from its newest whole checkpoint, as if it had never been."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """Folder of the run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Writes a trained encoder as a folder that transformers and sentence-transformers load."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """Folder of the run."""
+    to: Annotated[str, tyro.conf.arg(metavar="DIR")]
+    """Folder to make."""
+
+
+Command = (
+    Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
+    | Annotated[Resume, tyro.conf.subcommand("resume")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command of train.py; returns its exit status.
+
+    Args:
+        arguments: of the command line; None takes the process's own.
+    """
+    return execute(parse(arguments), "train.py")
+
+
+def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | Resume | Export:
+    """The command that the arguments ask for; prints help or what is wrong, and exits, if they ask for none."""
+    return tyro.cli(
+        Command,
+        args=arguments,
+        prog="train.py",
+        description="Trains a transformer encoder on text, in JAX, and proves that it is the same in PyTorch.",
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def execute(command: PretrainConfig | Resume | Export, program: str) -> int:
+    """Returns 0, 1 for a training or parity failure, 2 for bad input, 130 for a second Ctrl-C.
+
+    Args:
+        command: what to run.
+        program: whose name stands before what went wrong.
+    """
+    try:
+        return _run(command)
+    except InputError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{program}: stopped at once; what was done since the last checkpoint is lost", file=sys.stderr)
+        return 130
+
+
+def _run(command: PretrainConfig | Resume | Export) -> int:
+    # Imported here, so that --help and a mistyped option need not wait for JAX.
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from jax_encoder.training.loop import train
+    from jax_encoder.training.prepare import prepare
+    from jax_encoder.training.run_folder import RunFolder, resume_command
+    from jax_encoder.training.session import open_session
+    from jax_encoder.training.summary import finish
+
+    console = Console()
+    if isinstance(command, Export):
+        from jax_encoder.training.export import export_run
+
+        folder = export_run(Path(command.run), Path(command.to))
+        console.print(f"wrote {folder}: AutoModelForMaskedLM.from_pretrained({str(folder)!r}) loads it", soft_wrap=True)
+        return 0
+    if isinstance(command, PretrainConfig):
+        session = prepare(command, console)
+    else:
+        session = open_session(RunFolder.open(Path(command.run)))
+    outcome = train(session, console)
+    if outcome.stopped_by:
+        console.print(
+            f"stopped by {outcome.stopped_by} after step {outcome.step} of {session.config.steps}; go on with\n"
+            f"  {resume_command(session.folder.path)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 0
+    verdict = finish(session.folder, console, check_parity=session.config.verify)
+    return 1 if verdict.passed is False else 0

@@ -1,0 +1,55 @@
+"""A long search must not run out of memory maps."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from parity.cases.case import make_case
+from parity.encoder.inputs import Inputs
+from parity.encoder.program import JaxProgram
+from parity.encoder.sides import JaxInputs
+from parity.encoder.variants import sizes_of, variants
+from parity.graph import programs
+
+
+def test_compiled_programs_are_given_back_above_the_limit(monkeypatch):
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
+    programs.give_back(limit=10**9)
+    assert not cleared
+    programs.give_back(limit=10)
+    assert cleared
+
+
+def test_giving_back_frees_maps():
+    def count():
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+
+    for size in range(40, 70):
+        (jnp.ones((size, 3)) * 2.5).block_until_ready()
+    before = count()
+    programs.give_back(limit=10)
+    assert count() < before
+    assert (jnp.ones((50, 3)) * 2.5).sum() == 375
+
+
+def test_where_the_system_does_not_tell_nothing_happens(monkeypatch):
+    monkeypatch.setattr(Path, "read_bytes", lambda self: (_ for _ in ()).throw(FileNotFoundError()))
+    programs.give_back(limit=0)
+
+
+@pytest.mark.parametrize(("whole", "compiled"), [(False, [False, True, False]), (True, [True, True, True])])
+def test_a_graph_is_compiled_when_that_pays(whole, compiled):
+    """At once, or from the second case of a shape on."""
+    config = variants()["post"]
+    program = JaxProgram(config, pooler=True, whole=whole)
+    params = {name: jnp.zeros(shape) for name, shape in program.shapes.items()}
+    graphs = [
+        program.graph(params, JaxInputs.of(Inputs.of(make_case(case, sizes_of(config)), config, pooler=True)))
+        for case in ("ragged", "packed", "batch-equals-length")
+    ]
+    assert [graph.whole for graph in graphs] == compiled
+    assert graphs[0].jaxpr is graphs[1].jaxpr
+    assert graphs[1] is not graphs[2]

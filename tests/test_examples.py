@@ -1,0 +1,66 @@
+"""Every program in examples/ runs and prints what it is for."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from training_helpers import write_corpus
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(name: str, *arguments: object, status: int = 0) -> str:
+    """What an example prints."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, str]:
+    """The folder and the output of encode_and_train.py on a small text."""
+    folder = tmp_path_factory.mktemp("example")
+    write_corpus(folder / "text.txt")
+    return folder, run("encode_and_train.py", folder / "run", folder / "text.txt")
+
+
+def test_every_example_is_run_here():
+    source = Path(__file__).read_text(encoding="utf-8")
+    names = {path.name for path in (ROOT / "examples").glob("*.py")}
+    assert names == set(re.findall(r'run\("(\w+\.py)"', source))
+
+
+@pytest.mark.slow
+def test_encode_and_train(trained):
+    _, out = trained
+    before, after = re.findall(r"^(fresh|after 60 steps): logits (.*), first (.*); weight (.*)$", out, re.MULTILINE)
+    assert before[:2] == ("fresh", "(2, 4, 8192)")
+    assert after[0] == "after 60 steps"
+    assert before[3] != after[3]
+    first, *_, last = [float(loss) for loss in re.findall(r"^step \d+/60  loss (\S+)", out, re.MULTILINE)]
+    assert last < first - 1
+
+
+@pytest.mark.slow
+def test_export_and_load(trained):
+    folder, _ = trained
+    out = run("export_and_load.py", folder / "run", folder / "model")
+    difference, largest = map(float, re.findall(r"difference (\S+), largest logit (\S+)$", out, re.MULTILINE)[0])
+    assert difference < 1e-4 * largest
+    assert re.search(r"^most likely: (\S+, ){4}\S+$", out, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_check_your_port():
+    first, *rest = run("check_your_port.py", status=1).splitlines()
+    assert first.startswith("parity FAIL semantic at layers.1.mlp.post_activation, ")
+    assert any(line.startswith("  looks like: tanh GELU for the exact one, in torch") for line in rest)
