@@ -42,14 +42,14 @@ def check_run(path: Path) -> Report:
         compared = compare_trace(trace, replay=True)
         runs = (Run(path.name, "held-out", compared.comparisons, trace.inadequate, *compared[1:]),)
     name = f"{path}: trained in jax_encoder, repeated in torch_ref"
-    return Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, batch))
+    return Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, folder, batch))
 
 
-def _hashes(trained: Trained, batch: Batch) -> dict[str, str]:
+def _hashes(trained: Trained, folder: RunFolder, batch: Batch) -> dict[str, str]:
     """SHA-256 of all that the report is about."""
     return {
         "weights": digest(_named(trained.params)),
-        "config": digest_text(trained.encoder.to_json()),
+        "config": digest_text(folder.encoder_text()),
         "held-out rows": digest({name: np.asarray(value) for name, value in batch._asdict().items()}),
     }
 
