@@ -19,7 +19,7 @@ from parity.certificate.certificate import digest, digest_text
 from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.subject import EncoderSubject
-from parity.judge.check import attempt, compare_trace
+from parity.judge.check import attempt, compare_trace, run_of
 from parity.judge.compare import SEMANTIC
 from parity.judge.verdict import Report, Run
 
@@ -57,8 +57,7 @@ def _runs(name: str, encoder: EncoderConfig, params: dict[str, np.ndarray], case
 
 def _run(name: str, what: str, form: Form, params: dict[str, np.ndarray], case: Case) -> Run:
     trace = Pair.build(form, params)(case)
-    compared = compare_trace(trace, replay=True)
-    return Run(name, what, compared.comparisons, trace.inadequate, *compared[1:])
+    return run_of(name, what, compare_trace(trace, replay=True), trace.inadequate)
 
 
 def _hashes(trained: Trained, folder: RunFolder, batch: Batch) -> dict[str, str]:

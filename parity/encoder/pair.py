@@ -158,7 +158,7 @@ class _Tracing:
         reads = dict(self.graph.reads) | backward.reads(self.graph, self.pair.table, self.losses)
         classes = self.pair.form.classifier
         axes = functools.partial(axes_of, pooling=classes.pooling if classes else None)
-        return Structure(reads, axes, self.graph.aliases)
+        return Structure(reads, axes, self.graph.aliases, self.inputs.case.seen_BS)
 
     def explain(
         self, cotangents: Cotangents | None, differences: Sequence[Difference]

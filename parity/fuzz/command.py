@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from parity.errors import UsageError
-from parity.judge.check import attempt
+from parity.judge.check import attempt, run_of
 from parity.judge.compare import SEMANTIC
 from parity.judge.verdict import PrecisionRun, Report, Run
 from parity.report import output
@@ -92,7 +92,7 @@ class Replay(output.Output):
             def compared() -> Run:
                 found = problems.values(wide, plant)
                 precision.extend([] if problem == wide else [problems.rounding(problem)])
-                return Run(self.file.stem, "fuzz", found.comparisons, (), found.replayed, found.culprits)
+                return run_of(self.file.stem, "fuzz", found)
 
             run = attempt(self.file.stem, "fuzz", compared)
         return self.conclude(Report(subject().name, SEMANTIC, environment, (run,), precision=tuple(precision)))

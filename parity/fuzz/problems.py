@@ -217,7 +217,7 @@ def reason_of(problem: Problem, plant: str | None = None) -> str:
             measured = rounding(problem)
             first = measured.first_to_differ
             return "" if first is None else f"{measured.dtype} loses digits at {measured.errors[first].site}"
-        differing = [comparison for comparison in values(problem, plant).comparisons if not comparison.agrees]
+        differing = values(problem, plant).differing
     except (MismatchError, SideError) as error:
         return str(error)
     return f"{differing[0].site} differs" if differing else ""

@@ -13,6 +13,7 @@ from parity.cases.case import CASE_NAMES, Case, make_case
 from parity.errors import MismatchError, UsageError
 from parity.judge.compare import SEMANTIC, Comparison, compare
 from parity.judge.crash import SideError
+from parity.judge.inert import Candidates, outputs
 from parity.judge.locate import culprits, feedable
 from parity.judge.residual import describe, worst_elements
 from parity.judge.sites import Site, collect
@@ -33,6 +34,13 @@ class Compared(NamedTuple):
     comparisons: tuple[Comparison, ...]
     replayed: tuple[Comparison, ...] = ()
     culprits: tuple[Culprit, ...] = ()
+    inert: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def differing(self) -> tuple[Comparison, ...]:
+        """What differs and matters."""
+        return tuple(one for one in self.comparisons if not one.agrees and one.site not in self.inert)
 
 
 def check(
@@ -97,19 +105,30 @@ def _compare_parts(trace: Trace, compared: list[Comparison], replay: bool) -> Co
     replayed: list[Comparison] = []
     fed: dict[str, bool] = {}
     differing: list[tuple[Explain | None, list[Difference]]] = []
+    candidates = Candidates()
     for part in trace.parts:
-        compared += compare_sites(part.actual, part.expected, part.scales)
+        found = compare_sites(part.actual, part.expected, part.scales)
+        compared += found
+        candidates.note(part, found)
         theirs = {site.name: site.value for site in part.expected}
         fed |= {site.name: feedable(site.value, theirs[site.name]) for site in part.actual if site.name in theirs}
         if part.replay is not None and (replay or not all(comparison.agrees for comparison in compared)):
             local, differences = _replayed(part, theirs)
             replayed += local
             differing.append((part.explain, differences))
-    if not any(differences for _, differences in differing) or trace.structure is None:
+    if trace.structure is None or all(comparison.agrees for comparison in compared):
         return Compared(tuple(compared), tuple(replayed))
     structure = trace.structure()
-    made = culprits(compared, replayed, fed, structure.reads, structure.aliases)
-    return Compared(tuple(compared), tuple(replayed), _look_closely(made, differing, structure))
+    inert = candidates.inert(compared, structure.reads)
+    mattering = [comparison for comparison in compared if comparison.site not in inert]
+    made = culprits(mattering, replayed, fed, structure.reads, structure.aliases)
+    return Compared(
+        tuple(compared),
+        tuple(replayed),
+        _look_closely(made, differing, structure),
+        inert,
+        outputs(compared, structure.reads),
+    )
 
 
 def _replayed(part: Part, theirs: Mapping[str, np.ndarray]) -> tuple[list[Comparison], list[Difference]]:
@@ -157,6 +176,11 @@ def attempt(variant: str, case: str, run: Callable[[], Run], inadequate: tuple[s
         return mismatched(variant, case, error, inadequate)
     except SideError as error:
         return Run(variant, case, error.compared, inadequate, crash=error.crash)
+
+
+def run_of(variant: str, case: str, found: Compared, inadequate: tuple[str, ...] = ()) -> Run:
+    """The run of one trace."""
+    return Run(variant, case, found.comparisons, inadequate, *found[1:])
 
 
 def mismatched(variant: str, case: str, error: MismatchError, inadequate: tuple[str, ...] = ()) -> Run:
@@ -208,7 +232,7 @@ def _look_closely(
             culprit = culprit._replace(
                 elements=worst_elements(actual, expected, _ELEMENTS),
                 explanations=explanations.get(site, ()),
-                shape=describe(actual, expected, structure.axes(site)),
+                shape=describe(actual, expected, structure.axes(site), structure.seen_BS),
             )
         found.append(culprit)
     return tuple(found)
@@ -231,4 +255,4 @@ def _run(name: str, build: Callable[[], Runner], case: Case, unfit: tuple[str, .
     """One variant on one case."""
     trace = build()(case)
     found = compare_trace(trace, replay=replay)
-    return Run(name, case.name, found.comparisons, (*unfit, *trace.inadequate), found.replayed, found.culprits)
+    return run_of(name, case.name, found, (*unfit, *trace.inadequate))

@@ -142,7 +142,7 @@ def _relative(at: Comparison, actual: np.ndarray, expected: np.ndarray, least: f
     kept = expected[~fill]
     if kept.size == 0:
         return at._replace(error=0.0)
-    fills = _unknown_fill(kept) or _unknown_fill(actual[~fill])
+    fills = unknown_fill(kept) or unknown_fill(actual[~fill])
     if fills:
         return at._replace(problem=fills)
     with np.errstate(over="ignore"):
@@ -174,8 +174,10 @@ def _broken(at: Comparison, wrong: np.ndarray, actual: np.ndarray, expected: np.
     return at._replace(**_values(where, actual, expected), problem=problem)
 
 
-def _unknown_fill(values: np.ndarray) -> str:
+def unknown_fill(values: np.ndarray) -> str:
     """Names a mask's fill that is not the lowest value: as the scale, it would hide every difference elsewhere."""
+    if not values.size:
+        return ""
     lowest = values.min()
     same = values == lowest
     rest = float(np.abs(values[~same]).max(initial=0))

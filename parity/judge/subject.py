@@ -49,11 +49,13 @@ class Structure(NamedTuple):
         reads: value -> the values that it is computed from.
         axes: the letters of a value's axes, for messages; empty where they are not known.
         aliases: a value that is an earlier one -> the earlier.
+        seen_BS: of the case, True at tokens and False at padding, for messages; None if that is not known.
     """
 
     reads: Mapping[str, tuple[str, ...]]
     axes: Callable[[str], str]
     aliases: Mapping[str, str] = {}
+    seen_BS: np.ndarray | None = None
 
 
 class Trace(NamedTuple):

@@ -147,6 +147,8 @@ class Run:
         inadequate: why this input could not expose a mistake.
         replayed: of the same sites, each computed by JAX from what torch computed before it.
         culprits: where a difference is made, in the order computed.
+        inert: sites that differ and reach nothing (`parity.judge.inert`).
+        outputs: the losses and what they are computed from, where something differs and they are known.
         crash: what a side raised; then the comparisons are those before it, and may be none.
     """
 
@@ -156,12 +158,26 @@ class Run:
     inadequate: tuple[str, ...] = ()
     replayed: tuple[Comparison, ...] = ()
     culprits: tuple[Culprit, ...] = ()
+    inert: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     crash: Crash | None = None
 
     @property
+    def mattering(self) -> tuple[Comparison, ...]:
+        """All comparisons but the inert ones."""
+        return tuple(one for one in self.comparisons if one.site not in self.inert) if self.inert else self.comparisons
+
+    @property
+    def differing(self) -> tuple[Comparison, ...]:
+        """Those that do not agree, and matter."""
+        return tuple(one for one in self.mattering if not one.agrees)
+
+    @property
     def first_to_differ(self) -> int | None:
-        """Index of the first comparison that does not agree."""
-        return next((i for i, comparison in enumerate(self.comparisons) if not comparison.agrees), None)
+        """Index of the first comparison that does not agree, and matters."""
+        return next(
+            (i for i, one in enumerate(self.comparisons) if not one.agrees and one.site not in self.inert), None
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,8 +256,8 @@ def vacuities(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def worst(runs: Sequence[Run]) -> tuple[Run, Comparison] | None:
-    """Where the largest error is; None if nothing was compared."""
-    pairs = [(run, comparison) for run in runs for comparison in run.comparisons]
+    """Where the largest error is of what matters; None if nothing was compared."""
+    pairs = [(run, comparison) for run in runs for comparison in run.mattering]
     return max(pairs, key=lambda pair: (bool(pair[1].problem), pair[1].error), default=None)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from parity.judge import explain as planting
-from parity.judge.check import compare_trace
+from parity.judge.check import compare_trace, run_of
 from parity.judge.crash import running
 from parity.judge.sites import Site
 from parity.judge.subject import Difference, Part, Structure, Trace
@@ -180,8 +180,7 @@ def compare(name: str, case: str, sides: tuple[Side, Side], start: State, suspec
     part = Part(_sites(ours, actual), _sites(theirs, expected), replayed, scales, explainer.explain)
     reads = {site.name: _reads(site.name, part.expected) for site in part.expected}
     trace = Trace((part,), unfit, lambda: Structure(reads, lambda _: ""))
-    compared = compare_trace(trace, replay=True)
-    return Run(name, case, compared.comparisons, unfit, compared.replayed, compared.culprits)
+    return run_of(name, case, compare_trace(trace, replay=True), unfit)
 
 
 def draw(like: Arrays, scale: float, seed: int) -> dict[str, np.ndarray]:

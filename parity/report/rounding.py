@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from parity.judge.rounding import MULTIPLE, ExplainedRun, ratio
 from parity.judge.verdict import PrecisionRun, Report, SiteError, Verdict, vacuities
 from parity.report.columns import aligned
+from parity.report.reach import first_of
 
 _UNUSABLE = "value cannot be measured: missing, misplaced, misshapen, masked elsewhere, not finite or in float64"
 
@@ -14,8 +15,8 @@ def headline(report: Report) -> str:
     """The first loss of digits, in one line."""
     run, first = _first_failure(report)
     error, count = run.errors[first], sum(not one.agrees for one in run.errors)
-    sites = "the only site" if count == 1 else f"first of {count} sites"
-    return f"parity {Verdict.FAIL_PRECISION} at {error.site} in {run.dtype}, {sites} to lose digits: {_sizes(error)}"
+    which = first_of(count, len(run.errors), "lose digits")
+    return f"parity {Verdict.FAIL_PRECISION} at {error.site} in {run.dtype}, {which}: {_sizes(error)}"
 
 
 def details(report: Report) -> Iterator[str]:

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterator
 
-from parity.judge.compare import Comparison, Number
+from parity.judge.compare import Comparison
 from parity.judge.verdict import Report, Run, Verdict, judge, vacuities, worst
 from parity.report import causes as cause_report
 from parity.report import crashes as crash_report
+from parity.report import reach
 from parity.report import rounding as precision_report
 from parity.report.columns import aligned, counted
 
@@ -26,10 +27,12 @@ def headline(report: Report) -> str:
     if report.verdict is Verdict.FAIL_PRECISION:
         return precision_report.headline(report)
     run, first = _first_failure(report)
-    count = len(run.comparisons)
-    before = f"{run.comparisons[first - 1].site} still agrees" if first else "nothing is computed before it"
-    where = f"{run.comparisons[first].site}, first of {count} site{'s' * (count > 1)} to differ"
-    return f"parity {report.verdict} at {where}; {before}"
+    agreeing = [one.site for one in run.comparisons[:first] if one.agrees]
+    before = (
+        f"{agreeing[-1]} still agrees" if agreeing else f"nothing {'that agrees ' * (first > 0)}is computed before it"
+    )
+    which = reach.first_of(len(run.differing), len(run.comparisons), "differ")
+    return f"parity {report.verdict} at {run.comparisons[first].site}, {which}; {before}"
 
 
 def render(report: Report) -> str:
@@ -54,6 +57,11 @@ def _passed(report: Report) -> str:
     run, comparison = found
     margin = f"{_two_digits(report.allowed / comparison.error)} times" if comparison.error else "infinitely far"
     amount = f"{counted(variants, 'variant')} x {counted(cases, 'case')}, {counted(comparisons, 'comparison')}"
+    inert = sum(len(run.inert) for run in report.runs)
+    if inert:
+        amount += (
+            f", of which {inert:,} differ{'s' * (inert == 1)} but reach{'es' * (inert == 1)} no output and no gradient"
+        )
     return (
         f"parity {Verdict.PASS}: {amount}; "
         f"worst relative error {comparison.error:.1e} at {comparison.site} ({run.variant}, {run.case}), "
@@ -81,6 +89,8 @@ def _details(report: Report) -> Iterator[str]:
     """What stands under the verdict: what a side raised, values and place of a failure, what makes it no proof."""
     if report.verdict is Verdict.ERROR:
         yield from crash_report.details(report)
+    if report.verdict is Verdict.PASS:
+        yield from reach.inert(report)
     if report.verdict is Verdict.FAIL_PRECISION:
         yield from precision_report.details(report)
     if report.verdict is Verdict.VACUOUS:
@@ -94,19 +104,13 @@ def _details(report: Report) -> Iterator[str]:
         if comparison.problem:
             yield "  " + comparison.problem.replace("\n", "\n  ")
         if comparison.worst_index is not None:
-            actual, expected = _apart(comparison.actual, comparison.expected)
+            actual, expected = reach.apart(comparison.actual, comparison.expected)
             yield f"  at index {comparison.worst_index} of {comparison.shape}: JAX {actual}, torch {expected}"
         yield from cause_report.about_first(run, comparison.site)
+        yield from reach.reached(run)
+        yield from reach.beside(run)
         failing = sum(one.first_to_differ is not None for one in report.runs)
         yield f"  in variant {run.variant}, case {run.case}; differing runs: {failing:,} of {len(report.runs):,}"
-
-
-def _apart(actual: Number | None, expected: Number | None) -> tuple[str, str]:
-    """Both values with as many digits as it takes to see that they differ."""
-    if not isinstance(actual, float) or not isinstance(expected, float):
-        return str(actual), str(expected)
-    texts = [(f"{actual:.{digits}g}", f"{expected:.{digits}g}") for digits in range(6, 18)]
-    return next((pair for pair in texts if pair[0] != pair[1]), texts[0])
 
 
 def _surroundings(report: Report) -> Iterator[str]:

@@ -40,7 +40,9 @@ def test_pass_is_status_0(run):
 def test_fail_is_status_1(run):
     status, out, err = run("check", subject=toy.ToySubject({"good": toy.ToyVariant(), "bad": BIASLESS}))
     assert status == 1
-    assert out.startswith("parity FAIL semantic at attention.key, first of 7 sites to differ; norm still agrees\n")
+    assert out.startswith(
+        "parity FAIL semantic at attention.key, first of 3 values to differ (of 7); norm still agrees\n"
+    )
     assert err == ""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from parity.judge.compare import Comparison, Number
 from parity.judge.verdict import Culprit, Element, Run
+from parity.report.causes import about_first
 from parity.report.page.markup import Html, classed, code, element, join, table
 from parity.report.page.places import written
 
@@ -69,7 +70,8 @@ def _likeness(culprit: Culprit) -> Html:
         ),
     )
     rest = [f"{one.mistake} ({one.bug}, in {one.side}, residual {one.residual:.1g})" for one in others]
-    return join([first, classed("p", "others", "or: " + "; ".join(rest)) if rest else ""])
+    either = f"or, which explains it as well: {'; or '.join(rest)}"
+    return join([first, classed("p", "others", either) if rest else ""])
 
 
 def _elements(elements: Sequence[Element]) -> Html:
@@ -94,7 +96,9 @@ def _first_symptom(run: Run) -> Html:
     assert run.first_to_differ is not None, "only failing runs have a cause"
     comparison: Comparison = run.comparisons[run.first_to_differ]
     parts: list[object] = [element("h3", {}, code(comparison.site))]
-    parts.append(classed("p", "", "The first value that differs. Which block makes the difference is not known."))
+    known = " ".join(line.strip() for line in about_first(run, comparison.site))
+    told = f"{known[:1].upper()}{known[1:]}." if known else "Which block makes the difference is not known."
+    parts.append(classed("p", "", f"The first value that differs. {told}"))
     if comparison.problem:
         parts.append(classed("p", "problem", comparison.problem))
     else:

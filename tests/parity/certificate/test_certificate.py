@@ -108,7 +108,7 @@ def test_another_verdict():
     failed = now(runs=(run_of(DIFFERENT, agreeing("scores"), case="held-out"),))
     assert differences(REPORT, failed) == (
         "the verdict was PASS and is FAIL semantic: "
-        "parity FAIL semantic at key, first of 2 sites to differ; nothing is computed before it",
+        "parity FAIL semantic at key, the only value to differ (of 2); nothing is computed before it",
     )
 
 
