@@ -58,6 +58,15 @@ def import_violations(path: str, source: str) -> list[str]:
     return [f"{path} imports {name}" for name in imported & FORBIDDEN.get(prefix, set())]
 
 
+def option_violations(path: str, source: str) -> list[str]:
+    """Where `path` tells a compiler what this release of it may not know."""
+    if path == "parity/programs.py":
+        return []
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    told = [keyword.arg for call in calls for keyword in call.keywords if keyword.arg == "compiler_options"]
+    return [f"{path} passes {name}, only parity/programs.py may: it tries them first" for name in told]
+
+
 def budget_violations(path: str, source: str) -> list[str]:
     """What of `path` has grown past its budget."""
     found = []
@@ -88,6 +97,14 @@ def test_imports_point_one_way():
     files = sources()
     assert len(files) > 30
     assert not [v for path, source in files.items() for v in import_violations(path, source)]
+
+
+def test_private_options_are_tried_first():
+    assert not [v for path, source in sources().items() for v in option_violations(path, source)]
+    planted = "run = jax.jit(f, compiler_options={'xla_gpu_autotune_level': 0})"
+    message = "jax_encoder/step.py passes compiler_options, only parity/programs.py may: it tries them first"
+    assert option_violations("jax_encoder/step.py", planted) == [message]
+    assert option_violations("parity/programs.py", planted) == []
 
 
 def test_budgets():

@@ -34,15 +34,13 @@ from parity.optimizer import (
     compare,
     draw,
 )
-from parity.programs import QUICKLY
+from parity.programs import quickly
 from parity.randomise import randomise
 from parity.selftest import Outcome
 from parity.settings import CASES, VARIANTS, Settings
 from parity.verdict import Report, Run
 from parity.weights import match
 from torch_ref import training
-
-quickly = functools.partial(jax.jit, compiler_options=QUICKLY)
 
 
 class JaxSide:
@@ -63,7 +61,9 @@ class JaxSide:
         )
         self._rates = optimizers.learning_rates(self._options, settings.steps)
         self._schedule = np.asarray(quickly(jax.vmap(self._rates))(jnp.arange(settings.steps, dtype=jnp.int32)))
-        self._clip, self._advance, self._step = map(quickly, (self._clipped, self._advanced, self._stepped))
+        self._clip, self._advance, self._step = (
+            quickly(method) for method in (self._clipped, self._advanced, self._stepped)
+        )
         self._apply = quickly(optax.apply_updates)
 
     def schedule(self) -> np.ndarray:

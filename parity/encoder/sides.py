@@ -21,7 +21,7 @@ from jax_encoder.data.masking import Batch
 from jax_encoder.training import objective
 from parity.bugs.model import ModelBug, Patch
 from parity.encoder.inputs import Directions, Inputs, Targets, tensor
-from parity.programs import QUICKLY
+from parity.programs import quickly
 from torch_ref import masks as torch_masks
 
 LOSSES = ("projection", "mlm")
@@ -120,7 +120,7 @@ def run_jax(side: JaxSide, inputs: JaxInputs) -> SideTaps:
     )
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
+@functools.partial(quickly, static_argnums=0)
 def run_jax_compiled(graphdef: Any, state: Any, inputs: JaxInputs) -> SideTaps:
     """`run_jax` as one program, in the form that the config asks for."""
     return run_jax(nnx.merge(graphdef, state), inputs)
@@ -133,9 +133,9 @@ def _as_trained(model: Any, params: Any, batch: Batch, key: jax.Array | None) ->
 
 
 # By whether the parameters are those of a training run: then the program is compiled as there, too.
-RUN_AS_TRAINED = {
+RUN_AS_TRAINED: dict[bool, Callable[..., Any]] = {
     True: jax.jit(_as_trained, static_argnums=0),
-    False: jax.jit(_as_trained, static_argnums=0, compiler_options=QUICKLY),
+    False: quickly(_as_trained, static_argnums=0),
 }
 
 
