@@ -62,7 +62,8 @@ MAY_KNOW = {
     "parity.fuzz": {"jax_encoder.config"},
     **{f"parity.{name}": {"jax_encoder", "torch_ref"} for name in QUESTIONS},
 }
-ONLY_STANDARD_LIBRARY = tuple(f"jax_encoder.{name}" for name in ("classifier_config", "config", "errors", "presets"))
+STANDALONE = ("classifier_config", "config", "errors", "presets", "versions")
+ONLY_STANDARD_LIBRARY = tuple(f"jax_encoder.{name}" for name in STANDALONE)
 ONLY_NUMPY = ("parity.cases", "parity.judge")
 
 

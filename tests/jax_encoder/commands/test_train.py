@@ -101,7 +101,7 @@ def test_resuming_what_is_no_run_is_refused(capsys, tmp_path, make, message):
 def test_resuming_a_damaged_config_is_refused(capsys, tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     message = refused(capsys, ["resume", str(tmp_path)])
-    assert message.startswith(f"train.py: {tmp_path}/config.json is not the config of a run: ")
+    assert message.startswith(f"train.py: {tmp_path}/config.json cannot be read as the config of a run: ")
 
 
 @pytest.mark.parametrize(
