@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 STANDARD_LIBRARY = frozenset(sys.stdlib_module_names)
 OURS = {"jax_encoder", "torch_ref", "parity", "benchmarks", "train", "tests", "examples"}
 FRAMEWORKS = {"jax", "jaxlib", "flax", "optax", "orbax", "torch", "transformers"}
-MAX_FILE_LINES, MAX_TEST_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 300, 300, 50, 6
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 300, 50, 6  # of tests, too
 ROOT_MODULES = {"__init__", "__main__", "cli", "errors"}
 
 # The floors of parity, from the ground up: a folder imports those of the floors below it and itself, and where a floor
@@ -165,6 +166,30 @@ def budget_violations(path: str, source: str) -> list[str]:
     return found
 
 
+def mirror_violations(tests: Collection[str], modules: Collection[str]) -> list[str]:
+    """Tests that lie where the package they test has no such folder, or are called after none of its modules.
+
+    A file of tests is called as its module, or as that and what they are about: `test_checkpoint.py`,
+    `test_damaged_checkpoint.py`. What lies in `tests/` itself is about the project as a whole.
+    """
+    names: dict[str, set[str]] = {}
+    for module in modules:
+        folder, _, name = module.removesuffix(".py").rpartition("/")
+        names.setdefault(folder, set()).add(name)
+    found = []
+    for path in tests:
+        folder, _, name = path.removeprefix("tests/").removesuffix(".py").rpartition("/")
+        if folder and folder not in names:
+            found.append(f"{path}: there is no folder {folder}")
+        elif folder and name.startswith("test_"):
+            words = name.removeprefix("test_")
+            if not any(
+                f"_{words}_".startswith(f"_{one}_") or f"_{words}_".endswith(f"_{one}_") for one in names[folder]
+            ):
+                found.append(f"{path} is called after no module of {folder}")
+    return found
+
+
 def sources(*names: str) -> dict[str, str]:
     """Every Python file in these folders, by its path; without any, those that a user runs or reads."""
     ours = ("jax_encoder", "torch_ref", "parity", "benchmarks", "examples", "train.py")
@@ -188,7 +213,9 @@ def test_private_options_are_tried_first():
 
 
 def test_budgets():
-    assert not [v for path, source in sources().items() for v in budget_violations(path, source)]
+    files = sources() | sources("tests")
+    assert len(files) > 250
+    assert not [v for path, source in files.items() for v in budget_violations(path, source)]
     assert len((ROOT / "train.py").read_text().splitlines()) <= 200
 
 
@@ -196,6 +223,12 @@ def test_the_layout_is_the_one_that_the_rules_know():
     folders = {path.name for path in (ROOT / "parity").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == {*SHARED, *BINDING, *QUESTIONS, *TOGETHER}
     assert {path.stem for path in (ROOT / "parity").glob("*.py")} == ROOT_MODULES
+
+
+def test_tests_mirror_the_packages():
+    tests, modules = sources("tests"), sources()
+    assert len([path for path in tests if path.count("/") > 1]) > 80
+    assert not mirror_violations(tests, modules)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +284,30 @@ def test_prefixes_are_dotted(module, prefix, inside):
 )
 def test_the_budgets_can_fail(source, violation):
     assert budget_violations("m.py", source) == [violation]
+
+
+@pytest.mark.parametrize(
+    ("path", "violation"),
+    [
+        ("tests/test_anything.py", None),
+        ("tests/parity/helpers.py", None),
+        ("tests/parity/test_cli.py", None),
+        ("tests/parity/judge/test_compare.py", None),
+        ("tests/parity/judge/test_exact_compare.py", None),
+        ("tests/parity/judge/test_compare_halves.py", None),
+        (
+            "tests/parity/judge/test_comparison.py",
+            "tests/parity/judge/test_comparison.py is called after no module of ",
+        ),
+        ("tests/parity/test_compare.py", "tests/parity/test_compare.py is called after no module of parity"),
+        ("tests/judge/test_compare.py", "tests/judge/test_compare.py: there is no folder judge"),
+        ("tests/judge/helpers.py", "tests/judge/helpers.py: there is no folder judge"),
+    ],
+)
+def test_the_mirror_can_fail(path, violation):
+    found = mirror_violations([path], ["parity/cli.py", "parity/__init__.py", "parity/judge/compare.py"])
+    assert len(found) == (violation is not None)
+    assert not found or found[0].startswith(violation)
 
 
 BLOCK = """
