@@ -38,7 +38,12 @@ Command = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0, 1 for a training or parity failure, 2 for bad input, 130 for a second Ctrl-C."""
+    """Runs one command.
+
+    Returns:
+        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 130 for a
+        second Ctrl-C.
+    """
     command = tyro.cli(
         Command,
         args=arguments,
@@ -92,7 +97,7 @@ def _run(command: PretrainConfig | Resume | Export) -> int:
         )
         return 0
     verdict = finish(session.folder, console, check_parity=session.config.verify)
-    return 1 if verdict.passed is False else 0
+    return verdict.status
 
 
 if __name__ == "__main__":
