@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import pytest
 
 import train
@@ -265,3 +266,40 @@ def test_a_run_works_and_says_so_where_there_is_no_torch(tmp_path, corpus):
     assert process.stderr == ""
     blocks = [sys.executable, "-c", "import torch"]
     assert subprocess.run(blocks, env=environment, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.slow
+def test_a_run_whose_check_breaks_off_does_not_end_well(tmp_path, corpus, capsys, monkeypatch):
+    jax.jit(lambda: 0)()  # this process has read its flags by now; one that finds an unknown one there is ended
+    monkeypatch.setenv("XLA_FLAGS", "--xla_flag_that_no_release_has=true")
+    monkeypatch.setenv("COLUMNS", "200")
+    assert train.main(tiny(corpus, tmp_path / "run", "--verify")) == 3
+    shown = capsys.readouterr().out
+    assert "parity check broke off" in shown
+    assert "parity-output.txt" in shown
+    assert not (tmp_path / "run" / "parity.txt").exists()
+    assert "xla_flag_that_no_release_has" in (tmp_path / "run" / "parity-output.txt").read_text()
+
+
+BIASES_SWITCHED = """
+import sys
+
+if "parity" in sys.orig_argv:
+    import torch
+
+    class Linear(torch.nn.Linear):
+        def __init__(self, *sizes, bias):
+            super().__init__(*sizes, bias=not bias)
+
+    torch.nn.Linear = Linear
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_pytorch_does_not_repeat_ends_with_status_1(tmp_path, corpus, capsys, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(BIASES_SWITCHED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert train.main(tiny(corpus, tmp_path / "run", "--verify")) == 1
+    assert "parity FAIL semantic" in capsys.readouterr().out
+    assert (tmp_path / "run" / "parity.txt").read_text().startswith("parity FAIL semantic")
+    assert not (tmp_path / "run" / "parity-output.txt").exists()
