@@ -14,7 +14,7 @@ from parity.judge.check import compare_trace
 from parity.judge.compare import SEMANTIC
 from parity.judge.verdict import Report, Run
 from parity.report.text import headline, render
-from tests.parity.encoder.test_detects import pair_of
+from tests.parity.encoder.test_outcomes import pair_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
