@@ -11,6 +11,7 @@ import pytest
 from test_parity_detects import pair_of
 
 from jax_encoder.config import EncoderConfig
+from jax_encoder.huggingface.families import FAMILIES
 from jax_encoder.training.config import PretrainConfig
 from parity.bugs.catalogue import MODEL_BUGS, find
 from parity.cases import CASE_NAMES, make_case
@@ -66,6 +67,8 @@ def test_counts():
     assert f"runs {len(CASE_NAMES)} inputs" in README
     assert f"{len(MODEL_BUGS)} mistakes in the model" in README
     assert f"at most {SEMANTIC:.0e} of" in README
+    families = README.partition("| published ")[2].partition(" checkpoints")[0].replace(" and ", ", ").split(", ")
+    assert [name.lower() for name in families] == list(FAMILIES)
 
 
 def test_the_matrix_is_the_one_of_today():
