@@ -9,12 +9,13 @@ from torch import nn
 
 import torch_ref
 from jax_encoder import EncoderConfig
-from parity.check import check
+from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.sides import TorchSide
 from parity.encoder.subject import EncoderSubject, EncoderVariant
-from parity.report import render
-from parity.verdict import Verdict
+from parity.judge.check import check
+from parity.judge.verdict import Verdict
+from parity.report.text import render
 
 
 class MyMLP(torch_ref.MLP):
@@ -25,10 +26,10 @@ class MyMLP(torch_ref.MLP):
         self.activation = nn.GELU(approximate="tanh")
 
 
-def port(config: EncoderConfig) -> TorchSide:
+def port(form: Form) -> TorchSide:
     """The reference with my block in its second layer."""
-    side = TorchSide(config, pooler=True).double().eval()
-    side.lm.encoder.layers[1].mlp = MyMLP(config).double()
+    side = TorchSide(form).double().eval()
+    side.encoder.layers[1].mlp = MyMLP(form.config).double()
     return side
 
 
@@ -36,7 +37,7 @@ class MyVariant(EncoderVariant):
     """One encoder with my port in the reference's place, and the same random parameters in both."""
 
     def build(self) -> Pair:
-        pair, mine = Pair.build(self.config), port(self.config)
+        pair, mine = Pair.build(self.form), port(self.form)
         pair.load(mine)
         return pair.with_torch(mine)
 
@@ -47,7 +48,7 @@ class MySubject(EncoderSubject):
     name = "jax_encoder against my port"
 
     def variants(self) -> dict[str, EncoderVariant]:
-        return {"mine": MyVariant(EncoderConfig.tiny())}
+        return {"mine": MyVariant(Form(EncoderConfig.tiny()))}
 
 
 report = check(MySubject(), cases=["ragged"])

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from jax_encoder import huggingface, masks
-from jax_encoder.huggingface.export import export_run
+from jax_encoder.training.export import export_run
 
 RUN, DIR = map(Path, sys.argv[1:] or ["runs/example", "runs/example-export"])
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from jax_encoder.classifier import Classifier
     from jax_encoder.encode import TextEncoder
     from jax_encoder.encoder import Encoder
-    from jax_encoder.heads import MaskedLM, MLMHead, Pooler, mean_pool
+    from jax_encoder.heads import MLMHead, Pooler, mean_pool
+    from jax_encoder.model import MaskedLM, Model, Parts
 
 __all__ = [
     "Attention",
@@ -23,6 +24,8 @@ __all__ = [
     "InputError",
     "MLMHead",
     "MaskedLM",
+    "Model",
+    "Parts",
     "Pooler",
     "TextEncoder",
     "mean_pool",
@@ -33,7 +36,9 @@ _MODULES = {
     "Classifier": "classifier",
     "Encoder": "encoder",
     "MLMHead": "heads",
-    "MaskedLM": "heads",
+    "MaskedLM": "model",
+    "Model": "model",
+    "Parts": "model",
     "Pooler": "heads",
     "TextEncoder": "encode",
     "mean_pool": "heads",

@@ -7,8 +7,7 @@ References: Vaswani et al. (2017), section 3.1, https://arxiv.org/abs/1706.03762
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +25,6 @@ from jax_encoder.mlp import linear_options
 from jax_encoder.norm import Norm
 from jax_encoder.precision import at_least_float32
 from jax_encoder.relative import RelativeBias
-
-if TYPE_CHECKING:
-    import jax_encoder.encode
 
 Tree = TypeVar("Tree")
 
@@ -94,15 +90,6 @@ class Encoder(nnx.Module):
         self.layers = stack(rngs) if config.num_layers > peeled else None
         norm = partial(Norm, config, width=config.embed_dim, param_dtype=param_dtype)
         self.final_norm = norm() if config.final_norm else None
-
-    @staticmethod
-    def from_pretrained(
-        name: str | Path, *, dtype: DTypeLike = jnp.float32, allow_pickle: bool = False
-    ) -> "jax_encoder.encode.TextEncoder":
-        """Reads a published checkpoint with all that it takes to turn texts into vectors; as `TextEncoder`'s."""
-        from jax_encoder.encode import TextEncoder
-
-        return TextEncoder.from_pretrained(name, dtype=dtype, allow_pickle=allow_pickle)
 
     def __call__(
         self,

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float
 
 from jax_encoder.config import EncoderConfig
-from jax_encoder.encoder import Encoder, EncoderTaps
 from jax_encoder.masks import zero_where_not
 from jax_encoder.mlp import ACTIVATIONS, linear_options
 from jax_encoder.norm import Norm
@@ -34,13 +33,6 @@ class PoolerTaps(NamedTuple):
 
     dense: Float[Array, "B D"]
     output: Float[Array, "B D"]
-
-
-class MaskedLMTaps(NamedTuple):
-    """Every intermediate value, in the order it is computed."""
-
-    encoder: EncoderTaps
-    head: MLMHeadTaps
 
 
 class MLMHead(nnx.Module):
@@ -97,41 +89,3 @@ def mean_pool(x_BTD: Float[Array, "B T D"], valid_BT: Bool[Array, "B T"]) -> Flo
     wide_BTD = zero_where_not(valid_BT, x_BTD).astype(at_least_float32(x_BTD.dtype))
     count_B1 = jnp.maximum(valid_BT.sum(axis=1, keepdims=True), 1).astype(wide_BTD.dtype)
     return (wide_BTD.sum(axis=1) / count_B1).astype(x_BTD.dtype)
-
-
-class MaskedLM(nnx.Module):
-    """An encoder with its masked-language-model head: what pretraining trains."""
-
-    def __init__(
-        self,
-        config: EncoderConfig,
-        *,
-        rngs: nnx.Rngs,
-        dtype: DTypeLike = jnp.float32,
-        param_dtype: DTypeLike = jnp.float32,
-    ):
-        self.encoder = Encoder(config, rngs=rngs, dtype=dtype, param_dtype=param_dtype)
-        self.head = MLMHead(config, rngs=rngs, dtype=dtype, param_dtype=param_dtype)
-
-    def __call__(
-        self,
-        tokens_BT: Int[Array, "B T"],
-        mask_BTS: Bool[Array, "B T T"],
-        *,
-        positions_BT: Int[Array, "B T"] | None = None,
-        token_types_BT: Int[Array, "B T"] | None = None,
-        targets_BK: Int[Array, "B K"] | None = None,
-        dropout_key: Key[Array, ""] | None = None,
-    ) -> tuple[Float[Array, "B K V"], MaskedLMTaps]:
-        """Scores the vocabulary at the columns `targets_BK`, or at all of them if None; the rest as `Encoder`."""
-        x_BTD, encoder_taps = self.encoder(
-            tokens_BT,
-            mask_BTS,
-            positions_BT=positions_BT,
-            token_types_BT=token_types_BT,
-            dropout_key=dropout_key,
-        )
-        if targets_BK is not None:
-            x_BTD = jnp.take_along_axis(x_BTD, targets_BK[:, :, None], axis=1)
-        logits_BKV, head_taps = self.head(x_BTD, self.encoder.embedding.word[...])
-        return logits_BKV, MaskedLMTaps(encoder_taps, head_taps)

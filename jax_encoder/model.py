@@ -1,13 +1,11 @@
-"""An encoder with whatever a published checkpoint puts on it.
+"""An encoder with what stands on it: what pretraining trains, and what a published checkpoint holds.
 
 Axes: B batch, T position, K target, D embed_dim, V vocabulary, C classes.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -18,9 +16,7 @@ from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from jax_encoder.encoder import Encoder, EncoderTaps
 from jax_encoder.heads import MLMHead, MLMHeadTaps, Pooler, PoolerTaps
-
-# By name; arrays of numpy or JAX.
-Params = Mapping[str, Any]
+from jax_encoder.params import Named, Shapes, differing, named, nested, params_of, shapes, with_params
 
 
 class Parts(NamedTuple):
@@ -37,11 +33,14 @@ class Parts(NamedTuple):
     classifier: ClassifierConfig | None
 
 
+MASKED_LM = Parts(head=True, pooler=False, classifier=None)
+
+
 class Outputs(NamedTuple):
     """What a model computes; None for a part it lacks."""
 
     hidden: Float[Array, "B T D"]
-    logits: Float[Array, "B T V"] | None
+    logits: Float[Array, "B K V"] | None
     pooled: Float[Array, "B D"] | None
     classes: Float[Array, "*axes C"] | None
 
@@ -88,15 +87,29 @@ class Model(nnx.Module):
         *,
         positions_BT: Int[Array, "B T"] | None = None,
         token_types_BT: Int[Array, "B T"] | None = None,
+        targets_BK: Int[Array, "B K"] | None = None,
         dropout_key: Key[Array, ""] | None = None,
     ) -> tuple[Outputs, ModelTaps]:
-        """Runs the encoder, with arguments as in `Encoder`, and every part."""
+        """Runs the encoder and every part.
+
+        Args:
+            tokens_BT, mask_BTS, positions_BT, token_types_BT, dropout_key: as `Encoder` takes them.
+            targets_BK: the columns at which the head scores the vocabulary; None takes all.
+
+        Raises:
+            ValueError: as `Encoder`, or targets for a model without that head.
+        """
+        if targets_BK is not None and self.head is None:
+            raise ValueError("targets_BK were given, but this model has no masked-language-model head to score them")
         x_BTD, encoder_taps = self.encoder(
             tokens_BT, mask_BTS, positions_BT=positions_BT, token_types_BT=token_types_BT, dropout_key=dropout_key
         )
-        logits, head_taps = self.head(x_BTD, self.encoder.embedding.word[...]) if self.head else (None, None)
-        pooled, pooler_taps = self.pooler(x_BTD) if self.pooler else (None, None)
-        classes, classifier_taps = None, None
+        logits = head_taps = pooled = pooler_taps = classes = classifier_taps = None
+        if self.head is not None:
+            x_BKD = x_BTD if targets_BK is None else jnp.take_along_axis(x_BTD, targets_BK[:, :, None], axis=1)
+            logits, head_taps = self.head(x_BKD, self.encoder.embedding.word[...])
+        if self.pooler is not None:
+            pooled, pooler_taps = self.pooler(x_BTD)
         if self.classifier is not None:
             classes, classifier_taps = self.classifier(x_BTD, masks.seen(mask_BTS))
         outputs = Outputs(x_BTD, logits, pooled, classes)
@@ -107,7 +120,7 @@ class Model(nnx.Module):
         cls,
         config: EncoderConfig,
         parts: Parts,
-        params: Params,
+        params: Named,
         *,
         dtype: DTypeLike = jnp.float32,
         param_dtype: DTypeLike = jnp.float32,
@@ -118,30 +131,58 @@ class Model(nnx.Module):
             ValueError: names or shapes are others.
         """
         graph, state = nnx.split(_abstract(config, parts, dtype, param_dtype))
-        flat = nnx.to_flat_state(state)
-        shapes = {_name(path): leaf.shape for path, leaf in flat}
-        if shapes != {name: array.shape for name, array in params.items()}:
-            given = {name: array.shape for name, array in params.items()}
-            differing = sorted(name for name in shapes.keys() | given.keys() if shapes.get(name) != given.get(name))
-            raise ValueError(f"these parameters are of another model; they differ in {', '.join(differing[:5])}")
-        leaves = [(path, leaf.replace(jnp.asarray(params[_name(path)], leaf.dtype))) for path, leaf in flat]
-        return nnx.merge(graph, nnx.from_flat_state(leaves))
+        leaves = named(nnx.to_pure_dict(state))
+        if names := differing(params, shapes(leaves)):
+            raise ValueError(f"these parameters are of another model; they differ in {', '.join(names[:5])}")
+        return with_params(graph, nested({name: jnp.asarray(params[name], one.dtype) for name, one in leaves.items()}))
 
 
-def shapes_of(config: EncoderConfig, parts: Parts) -> dict[str, tuple[int, ...]]:
+class MaskedLM(Model):
+    """The model that pretraining trains, an encoder with the masked-language-model head alone; it returns the logits.
+
+    Args:
+        config, rngs, dtype, param_dtype: as `Model` takes them.
+    """
+
+    head: MLMHead
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        *,
+        rngs: nnx.Rngs,
+        dtype: DTypeLike = jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
+    ):
+        super().__init__(config, MASKED_LM, rngs=rngs, dtype=dtype, param_dtype=param_dtype)
+
+    def __call__(  # type: ignore[override]  # of the outputs, the one that there is
+        self,
+        tokens_BT: Int[Array, "B T"],
+        mask_BTS: Bool[Array, "B T T"],
+        *,
+        positions_BT: Int[Array, "B T"] | None = None,
+        token_types_BT: Int[Array, "B T"] | None = None,
+        targets_BK: Int[Array, "B K"] | None = None,
+        dropout_key: Key[Array, ""] | None = None,
+    ) -> tuple[Float[Array, "B K V"], ModelTaps]:
+        """Runs the encoder and scores the vocabulary, with arguments as in `Model`."""
+        outputs, taps = super().__call__(
+            tokens_BT,
+            mask_BTS,
+            positions_BT=positions_BT,
+            token_types_BT=token_types_BT,
+            targets_BK=targets_BK,
+            dropout_key=dropout_key,
+        )
+        assert outputs.logits is not None, "it has the head"
+        return outputs.logits, taps
+
+
+def shapes_of(config: EncoderConfig, parts: Parts) -> Shapes:
     """Every parameter of such a model, by name."""
-    _, state = nnx.split(_abstract(config, parts, jnp.float32, jnp.float32))
-    return {_name(path): tuple(leaf.shape) for path, leaf in nnx.to_flat_state(state)}
-
-
-def params_of(model: nnx.Module) -> dict[str, np.ndarray]:
-    """A model's parameters by name."""
-    return {_name(path): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(nnx.state(model, nnx.Param))}
+    return shapes(named(params_of(_abstract(config, parts, jnp.float32, jnp.float32))))
 
 
 def _abstract(config: EncoderConfig, parts: Parts, dtype: DTypeLike, param_dtype: DTypeLike) -> Model:
     return nnx.eval_shape(lambda: Model(config, parts, rngs=nnx.Rngs(0), dtype=dtype, param_dtype=param_dtype))
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    return ".".join(map(str, path))

@@ -7,15 +7,20 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from parity.commands.calibrate import Calibrate
-from parity.commands.check import Check
-from parity.commands.fuzz import Fuzz, Replay
-from parity.commands.optimizer import Optimizer
-from parity.commands.selftest import Selftest
-from parity.commands.trained import Trained
-from parity.commands.training import Training
-from parity.commands.verify import Verify
+from parity.certificate.command import Trained
+from parity.certificate.verify import Verify
+from parity.check.command import Check
 from parity.errors import UsageError
+from parity.fuzz.command import Fuzz, Replay
+from parity.optimizer.command import Optimizer
+from parity.precision.command import Calibrate
+from parity.selftest.command import Selftest
+from parity.training.command import Training
+
+# What a command may miss -> what to install.
+PACKAGES = dict.fromkeys(("jax", "flax", "optax", "torch", "hypothesis"), "jax-encoder[parity]") | {
+    "transformers": "transformers"
+}
 
 COMMANDS = {
     "check": Check,
@@ -38,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         return parse(arguments).run()
+    except ModuleNotFoundError as error:
+        # Every command imports what it needs when it runs, so that --help need not wait for the frameworks.
+        if error.name not in PACKAGES:
+            raise
+        install = f"pip install '{PACKAGES[error.name]}'"
+        print(f"{_called_as()}: {error.name} is needed for this: {install}", file=sys.stderr)
+        return 2
     except UsageError as error:
         print(f"{_called_as()}: {error}", file=sys.stderr)
         return 2

@@ -3,59 +3,148 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 STANDARD_LIBRARY = frozenset(sys.stdlib_module_names)
-OURS = {"jax_encoder", "torch_ref", "parity", "benchmarks", "train", "tests"}
+OURS = {"jax_encoder", "torch_ref", "parity", "benchmarks", "train", "tests", "examples"}
 FRAMEWORKS = {"jax", "jaxlib", "flax", "optax", "orbax", "torch", "transformers"}
-MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 300, 50, 6
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 300, 50, 6  # of tests, too
+ROOT_MODULES = {"__init__", "__main__", "cli", "errors"}
 
-# Path prefix -> top-level modules it may not import. The longest prefix that fits holds.
-FORBIDDEN = {
-    "jax_encoder/": {"torch", "transformers", "torch_ref", "parity", "train", "benchmarks"},
-    "jax_encoder/data/": {"torch", "transformers", "jax", "flax", "torch_ref", "parity", "train", "benchmarks"},
+# The floors of parity, from the ground up: a folder imports those of the floors below it and itself, and where a floor
+# says "in turn", those before it on its own floor. What all questions share holds no model.
+SHARED = ("cases", "judge", "graph", "report")  # in turn
+BINDING = ("encoder",)
+QUESTIONS = ("optimizer", "training", "precision", "published", "certificate")  # never one another
+TOGETHER = ("check", "fuzz", "selftest")  # put several questions; in turn
+
+# Folder or file, as a dotted prefix -> the third-party frameworks that it may import; of nested ones the longest holds.
+MAY_IMPORT = {
+    "jax_encoder": {"jax", "jaxlib", "flax", "optax", "orbax"},
+    "jax_encoder.data": set(),
     # Reads pickled weights through torch, where somebody asks for it and has it.
-    "jax_encoder/huggingface/tensors.py": {"transformers", "torch_ref", "parity", "train", "benchmarks"},
-    "torch_ref/": (OURS | FRAMEWORKS | {"numpy"}) - {"torch", "torch_ref"},
-    "parity/": (OURS | FRAMEWORKS) - {"parity"},
-    "parity/bugs/": {"train", "benchmarks", "transformers"},
-    "parity/jax_graph.py": (OURS | FRAMEWORKS) - {"parity", "jax"},
-    "parity/programs.py": (OURS | FRAMEWORKS) - {"parity", "jax"},
-    "parity/torch_graph.py": (OURS | FRAMEWORKS) - {"parity", "torch"},
-    "parity/encoder/": {"train", "benchmarks", "transformers"},
-    "parity/published/": {"train", "benchmarks"},
-    "parity/encoder/random_config.py": (OURS | FRAMEWORKS) - {"jax_encoder", "parity"},
-    "parity/encoder/variants.py": (OURS | FRAMEWORKS) - {"jax_encoder", "parity"},
-    "parity/encoder/weights.py": (OURS | FRAMEWORKS) - {"jax_encoder", "parity"},
-    "train.py": {"torch", "torch_ref", "parity", "benchmarks"},
+    "jax_encoder.huggingface.tensors": {"jax", "torch"},
+    "torch_ref": {"torch"},
+    "parity": set(),
+    "parity.graph.jax_graph": {"jax"},
+    "parity.graph.programs": {"jax"},
+    "parity.graph.torch_graph": {"torch"},
+    "parity.encoder": {"jax", "flax", "optax", "torch"},
+    "parity.encoder.form": set(),
+    "parity.encoder.random_config": set(),
+    "parity.encoder.table": set(),
+    "parity.encoder.variants": set(),
+    "parity.encoder.weights": set(),
+    "parity.optimizer": {"jax", "flax", "optax", "torch"},
+    "parity.training": {"jax", "flax", "optax", "torch"},
+    "parity.precision": {"jax", "flax", "torch"},
+    "parity.published": {"jax", "flax", "optax", "torch", "transformers"},
+    "parity.certificate": {"jax", "torch"},
+    "benchmarks": FRAMEWORKS,
+    "examples": FRAMEWORKS,
+    "train": set(),
 }
-ONLY_STANDARD_LIBRARY = tuple(f"jax_encoder/{name}.py" for name in ("classifier_config", "config", "errors", "presets"))
+# The same -> our own packages that it may import beside its own.
+MAY_KNOW = {
+    "benchmarks": {"jax_encoder", "torch_ref", "parity"},
+    "examples": {"jax_encoder", "torch_ref", "parity"},
+    "train": {"jax_encoder"},
+    "parity.encoder": {"jax_encoder", "torch_ref"},
+    "parity.encoder.random_config": {"jax_encoder.config"},
+    "parity.encoder.table": set(),
+    "parity.encoder.form": {"jax_encoder.config", "jax_encoder.classifier_config"},
+    "parity.encoder.variants": {"jax_encoder.config", "jax_encoder.classifier_config"},
+    "parity.encoder.weights": {"jax_encoder.config"},
+    "parity.fuzz": {"jax_encoder.config"},
+    **{f"parity.{name}": {"jax_encoder", "torch_ref"} for name in QUESTIONS},
+}
+STANDALONE = ("classifier_config", "config", "errors", "presets", "versions")
+ONLY_STANDARD_LIBRARY = tuple(f"jax_encoder.{name}" for name in STANDALONE)
+ONLY_NUMPY = ("parity.cases", "parity.judge")
+
+
+def module_of(path: str) -> str:
+    """`parity/judge/compare.py` -> `parity.judge.compare`; a package is its folder."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def within(module: str, prefix: str) -> bool:
+    """Whether a dotted name is the prefix, or below it: `parity.checks` is not within `parity.check`."""
+    return module == prefix or module.startswith(f"{prefix}.")
 
 
 def imported_modules(source: str) -> set[str]:
-    """Top-level names of everything that is imported, wherever it stands in the file."""
+    """Dotted names of everything that is imported, wherever it stands in the file.
+
+    `from a import b` may mean the module a.b: it counts as that, which is within a as well.
+    """
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.split(".")[0])
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute here"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
 def import_violations(path: str, source: str) -> list[str]:
     """What `path` imports against the rules."""
-    imported = imported_modules(source)
-    if path in ONLY_STANDARD_LIBRARY:
-        allowed = STANDARD_LIBRARY | ({"jax_encoder"} if "from jax_encoder import presets\n" in source else set())
-        return [f"{path} imports {name}, may import the standard library only" for name in imported - allowed]
-    if path == "parity/compare.py":
-        return [f"{path} imports {name}, may import numpy only" for name in imported - STANDARD_LIBRARY - {"numpy"}]
-    prefix = max((prefix for prefix in FORBIDDEN if path.startswith(prefix)), key=len, default=None)
-    return [f"{path} imports {name}" for name in imported & FORBIDDEN.get(prefix, set())]
+    here = module_of(path)
+    return [f"{path} imports {name}" for name in sorted(imported_modules(source)) if not may_import(here, name)]
+
+
+def may_import(here: str, name: str) -> bool:
+    """Whether the module `here` may import `name`."""
+    top = name.split(".")[0]
+    if here in ONLY_STANDARD_LIBRARY:
+        return top in STANDARD_LIBRARY or any(within(name, one) for one in ONLY_STANDARD_LIBRARY)
+    if top in STANDARD_LIBRARY:
+        return True
+    if top in FRAMEWORKS:
+        return top in _longest(MAY_IMPORT, here)
+    if top not in OURS:
+        return top == "numpy" or not any(within(here, one) for one in ONLY_NUMPY)
+    if top != here.split(".")[0]:
+        return any(within(name, one) for one in _longest(MAY_KNOW, here))
+    return top != "parity" or floor_allows(here, name)
+
+
+def _longest(rules: dict[str, set[str]], here: str) -> set[str]:
+    return rules[max((prefix for prefix in rules if within(here, prefix)), key=len)] if _any(rules, here) else set()
+
+
+def _any(rules: dict[str, set[str]], here: str) -> bool:
+    return any(within(here, prefix) for prefix in rules)
+
+
+def floor_allows(here: str, name: str) -> bool:
+    """Whether one part of parity may import another."""
+    ours, theirs = ((module.split(".") + [""])[1] for module in (here, name))
+    if theirs == "errors" or ours == theirs:
+        return True
+    if here in ("parity.cli", "parity.__main__"):
+        return True
+    below = {
+        **{folder: SHARED[:index] for index, folder in enumerate(SHARED)},
+        **dict.fromkeys(BINDING, SHARED),
+        **dict.fromkeys(QUESTIONS, (*SHARED, *BINDING)),
+        **{folder: (*SHARED, *BINDING, *QUESTIONS, *TOGETHER[:index]) for index, folder in enumerate(TOGETHER)},
+    }
+    return theirs in below.get(ours, ())
+
+
+def option_violations(path: str, source: str) -> list[str]:
+    """Where `path` tells a compiler what this release of it may not know."""
+    if path == "parity/graph/programs.py":
+        return []
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    told = [keyword.arg for call in calls for keyword in call.keywords if keyword.arg == "compiler_options"]
+    return [f"{path} passes {name}, only parity/graph/programs.py may: it tries them first" for name in told]
 
 
 def budget_violations(path: str, source: str) -> list[str]:
@@ -77,43 +166,111 @@ def budget_violations(path: str, source: str) -> list[str]:
     return found
 
 
-def sources() -> dict[str, str]:
-    """Every Python file that a user runs or reads, by its path."""
-    roots = [ROOT / name for name in ("jax_encoder", "torch_ref", "parity", "benchmarks", "examples")]
-    paths = [path for root in roots for path in root.rglob("*.py")] + [ROOT / "train.py"]
+def mirror_violations(tests: Collection[str], modules: Collection[str]) -> list[str]:
+    """Tests that lie where the package they test has no such folder, or are called after none of its modules.
+
+    A file of tests is called as its module, or as that and what they are about: `test_checkpoint.py`,
+    `test_damaged_checkpoint.py`. What lies in `tests/` itself is about the project as a whole.
+    """
+    names: dict[str, set[str]] = {}
+    for module in modules:
+        folder, _, name = module.removesuffix(".py").rpartition("/")
+        names.setdefault(folder, set()).add(name)
+    found = []
+    for path in tests:
+        folder, _, name = path.removeprefix("tests/").removesuffix(".py").rpartition("/")
+        if folder and folder not in names:
+            found.append(f"{path}: there is no folder {folder}")
+        elif folder and name.startswith("test_"):
+            words = name.removeprefix("test_")
+            if not any(
+                f"_{words}_".startswith(f"_{one}_") or f"_{words}_".endswith(f"_{one}_") for one in names[folder]
+            ):
+                found.append(f"{path} is called after no module of {folder}")
+    return found
+
+
+def sources(*names: str) -> dict[str, str]:
+    """Every Python file in these folders, by its path; without any, those that a user runs or reads."""
+    ours = ("jax_encoder", "torch_ref", "parity", "benchmarks", "examples", "train.py")
+    roots = [ROOT / name for name in names or ours]
+    paths = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*.py")))]
     return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
 
 
 def test_imports_point_one_way():
     files = sources()
-    assert len(files) > 30
+    assert len(files) > 150
     assert not [v for path, source in files.items() for v in import_violations(path, source)]
 
 
+def test_private_options_are_tried_first():
+    assert not [v for path, source in sources().items() for v in option_violations(path, source)]
+    planted = "run = jax.jit(f, compiler_options={'xla_gpu_autotune_level': 0})"
+    message = "jax_encoder/step.py passes compiler_options, only parity/graph/programs.py may: it tries them first"
+    assert option_violations("jax_encoder/step.py", planted) == [message]
+    assert option_violations("parity/graph/programs.py", planted) == []
+
+
 def test_budgets():
-    assert not [v for path, source in sources().items() for v in budget_violations(path, source)]
+    files = sources() | sources("tests")
+    assert len(files) > 250
+    assert not [v for path, source in files.items() for v in budget_violations(path, source)]
     assert len((ROOT / "train.py").read_text().splitlines()) <= 200
 
 
+def test_the_layout_is_the_one_that_the_rules_know():
+    folders = {path.name for path in (ROOT / "parity").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == {*SHARED, *BINDING, *QUESTIONS, *TOGETHER}
+    assert {path.stem for path in (ROOT / "parity").glob("*.py")} == ROOT_MODULES
+
+
+def test_tests_mirror_the_packages():
+    tests, modules = sources("tests"), sources()
+    assert len([path for path in tests if path.count("/") > 1]) > 80
+    assert not mirror_violations(tests, modules)
+
+
 @pytest.mark.parametrize(
-    ("path", "source", "violation"),
+    ("path", "source", "name"),
     [
-        ("jax_encoder/mlp.py", "import torch", "jax_encoder/mlp.py imports torch"),
-        ("jax_encoder/data/x.py", "def f():\n    import jax", "jax_encoder/data/x.py imports jax"),
-        ("jax_encoder/mlp.py", "from parity.compare import compare", "jax_encoder/mlp.py imports parity"),
-        ("torch_ref/mlp.py", "import jax.numpy", "torch_ref/mlp.py imports jax"),
-        ("torch_ref/mlp.py", "from jax_encoder import config", "torch_ref/mlp.py imports jax_encoder"),
-        ("parity/report.py", "import jax_encoder", "parity/report.py imports jax_encoder"),
-        ("parity/compare.py", "import rich", "parity/compare.py imports rich, may import numpy only"),
-        (
-            "jax_encoder/config.py",
-            "import numpy",
-            "jax_encoder/config.py imports numpy, may import the standard library only",
-        ),
+        ("jax_encoder/mlp.py", "import torch", "torch"),
+        ("jax_encoder/data/x.py", "def f():\n    import jax", "jax"),
+        ("jax_encoder/mlp.py", "from parity.judge.compare import compare", "parity.judge.compare.compare"),
+        ("jax_encoder/config.py", "import numpy", "numpy"),
+        ("torch_ref/mlp.py", "import jax.numpy", "jax.numpy"),
+        ("torch_ref/mlp.py", "from jax_encoder import config", "jax_encoder.config"),
+        ("parity/judge/check.py", "from parity.encoder.pair import Pair", "parity.encoder.pair.Pair"),
+        ("parity/judge/check.py", "from parity import encoder", "parity.encoder"),
+        ("parity/judge/compare.py", "import rich", "rich"),
+        ("parity/judge/compare.py", "from parity.report.text import render", "parity.report.text.render"),
+        ("parity/cases/case.py", "from parity.judge.sites import Site", "parity.judge.sites.Site"),
+        ("parity/report/text.py", "import jax_encoder", "jax_encoder"),
+        ("parity/graph/torch_graph.py", "import jax", "jax"),
+        ("parity/encoder/pair.py", "from parity.precision import runs", "parity.precision.runs"),
+        ("parity/encoder/bugs/norm.py", "import parity.check.command", "parity.check.command"),
+        ("parity/encoder/weights.py", "import torch", "torch"),
+        ("parity/optimizer/bench.py", "from parity.training import runs", "parity.training.runs"),
+        ("parity/training/runs.py", "from parity.selftest.table import Outcome", "parity.selftest.table.Outcome"),
+        ("parity/encoder/pair.py", "import transformers", "transformers"),
+        ("parity/fuzz/problems.py", "from jax_encoder.encoder import Encoder", "jax_encoder.encoder.Encoder"),
+        ("train.py", "import torch", "torch"),
     ],
 )
-def test_the_import_rule_can_fail(path, source, violation):
-    assert import_violations(path, source) == [violation]
+def test_the_import_rule_can_fail(path, source, name):
+    assert import_violations(path, source) == [f"{path} imports {name}"]
+
+
+@pytest.mark.parametrize(
+    ("module", "prefix", "inside"),
+    [
+        ("parity.check", "parity.check", True),
+        ("parity.check.x", "parity.check", True),
+        ("parity.checks", "parity.check", False),
+    ],
+)
+def test_prefixes_are_dotted(module, prefix, inside):
+    assert within(module, prefix) == inside
 
 
 @pytest.mark.parametrize(
@@ -127,6 +284,30 @@ def test_the_import_rule_can_fail(path, source, violation):
 )
 def test_the_budgets_can_fail(source, violation):
     assert budget_violations("m.py", source) == [violation]
+
+
+@pytest.mark.parametrize(
+    ("path", "violation"),
+    [
+        ("tests/test_anything.py", None),
+        ("tests/parity/helpers.py", None),
+        ("tests/parity/test_cli.py", None),
+        ("tests/parity/judge/test_compare.py", None),
+        ("tests/parity/judge/test_exact_compare.py", None),
+        ("tests/parity/judge/test_compare_halves.py", None),
+        (
+            "tests/parity/judge/test_comparison.py",
+            "tests/parity/judge/test_comparison.py is called after no module of ",
+        ),
+        ("tests/parity/test_compare.py", "tests/parity/test_compare.py is called after no module of parity"),
+        ("tests/judge/test_compare.py", "tests/judge/test_compare.py: there is no folder judge"),
+        ("tests/judge/helpers.py", "tests/judge/helpers.py: there is no folder judge"),
+    ],
+)
+def test_the_mirror_can_fail(path, violation):
+    found = mirror_violations([path], ["parity/cli.py", "parity/__init__.py", "parity/judge/compare.py"])
+    assert len(found) == (violation is not None)
+    assert not found or found[0].startswith(violation)
 
 
 BLOCK = """

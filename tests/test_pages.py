@@ -144,22 +144,7 @@ def test_the_tree_is_read():
     )
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(
-            path,
-            marks=pytest.mark.xfail(
-                path
-                in {f"parity/{name}/" for name in ("cases", "judge", "graph", "report")}
-                | {f"parity/{name}/" for name in ("optimizer", "training", "precision", "fuzz", "selftest")},
-                reason="parity/ gets one folder for each question",
-                strict=True,
-            ),
-        )
-        for path in tree()
-    ],
-)
+@pytest.mark.parametrize("path", tree())
 def test_the_tree_is_the_houses(path):
     assert (ROOT / path).exists()
 

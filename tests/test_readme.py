@@ -8,21 +8,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_parity_detects import pair_of
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.huggingface.families import FAMILIES
 from jax_encoder.training.config import PretrainConfig
-from parity.bugs.catalogue import MODEL_BUGS, find
-from parity.cases import CASE_NAMES, make_case
-from parity.check import compare_trace
-from parity.compare import SEMANTIC
+from parity.cases.case import CASE_NAMES, make_case
+from parity.cases.randomise import randomise
+from parity.encoder.bugs.catalogue import MODEL_BUGS, find
 from parity.encoder.pair import Pair
 from parity.encoder.variants import sizes_of, variants
 from parity.encoder.weights import draws
-from parity.randomise import randomise
-from parity.report import headline, render
-from parity.verdict import Report, Run
+from parity.judge.check import compare_trace
+from parity.judge.compare import SEMANTIC
+from parity.judge.verdict import Report, Run
+from parity.report.text import headline, render
+from tests.parity.encoder.test_outcomes import pair_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -117,7 +117,7 @@ def report_of(name: str) -> Report:
     """The report on a mistake made in the reference."""
     bug = find(name)
     pair = pair_of(bug.variant)
-    found = compare_trace(pair.with_bug(bug, "torch")(make_case(bug.case, sizes_of(pair.config))))
+    found = compare_trace(pair.with_bug(bug, "torch")(make_case(bug.case, sizes_of(pair.form.config))))
     run = Run(bug.variant, bug.case, found.comparisons, (), found.replayed, found.culprits)
     return Report("", SEMANTIC, {}, (run,))
 

@@ -10,17 +10,10 @@ from torch_ref.attention import Attention, AttentionTaps
 from torch_ref.classifier import Classifier, ClassifierTaps
 from torch_ref.embedding import Embedding, EmbeddingTaps
 from torch_ref.encoder import Encoder, EncoderKeeps, EncoderTaps
-from torch_ref.heads import (
-    MaskedLM,
-    MaskedLMTaps,
-    MLMHead,
-    MLMHeadTaps,
-    Pooler,
-    PoolerTaps,
-    mean_pool,
-)
+from torch_ref.heads import MLMHead, MLMHeadTaps, Pooler, PoolerTaps, mean_pool
 from torch_ref.layer import LayerKeeps, PostNormLayer, PostNormLayerTaps, PreNormLayer, PreNormLayerTaps
 from torch_ref.mlp import MLP, MLPTaps
+from torch_ref.model import MaskedLM, Model, ModelTaps, Outputs
 from torch_ref.norm import Norm
 from torch_ref.objective import masked_lm_loss
 from torch_ref.relative import RelativeBias
@@ -42,8 +35,10 @@ __all__ = [
     "MLMHeadTaps",
     "MLPTaps",
     "MaskedLM",
-    "MaskedLMTaps",
+    "Model",
+    "ModelTaps",
     "Norm",
+    "Outputs",
     "Pooler",
     "PoolerTaps",
     "PostNormLayer",

@@ -6,12 +6,10 @@ Reference: Devlin et al. (2019), sections 3.1 and 4, https://arxiv.org/abs/1810.
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from torch_ref import masks
-from torch_ref.embedding import check_ids
-from torch_ref.encoder import Encoder, EncoderKeeps, EncoderTaps
 from torch_ref.mlp import ACTIVATIONS
 from torch_ref.norm import Norm
 
@@ -30,13 +28,6 @@ class PoolerTaps(NamedTuple):
 
     dense: Float[Tensor, "B D"]
     output: Float[Tensor, "B D"]
-
-
-class MaskedLMTaps(NamedTuple):
-    """Every intermediate value, in the order it is computed."""
-
-    encoder: EncoderTaps
-    head: MLMHeadTaps
 
 
 class MLMHead(nn.Module):
@@ -70,40 +61,6 @@ class MLMHead(nn.Module):
         if self.bias is not None:
             logits_BKV = logits_BKV + self.bias
         return logits_BKV, MLMHeadTaps(transform_BKE, activation_BKE, norm_BKE, logits_BKV)
-
-
-class MaskedLM(nn.Module):
-    """The encoder under its masked-language-model head; they share one word table.
-
-    Args:
-        config: gives the fields of `Encoder` and `MLMHead`.
-    """
-
-    def __init__(self, config: Any):
-        super().__init__()
-        self.encoder = Encoder(config)
-        self.head = MLMHead(config)
-
-    def forward(
-        self,
-        tokens_BT: Int[Tensor, "B T"],
-        mask_BTS: Bool[Tensor, "B T T"],
-        positions_BT: Int[Tensor, "B T"] | None = None,
-        token_types_BT: Int[Tensor, "B T"] | None = None,
-        targets_BK: Int[Tensor, "B K"] | None = None,
-        keeps: EncoderKeeps | None = None,
-    ) -> tuple[Float[Tensor, "B K V"], MaskedLMTaps]:
-        """Arguments as in `Encoder.forward`; targets_BK are the columns whose logits are wanted, None is all T.
-
-        Raises:
-            ValueError: as `Encoder.forward`, or a target is not one of the T columns.
-        """
-        x_BTD, encoder = self.encoder(tokens_BT, mask_BTS, positions_BT, token_types_BT, keeps)
-        if targets_BK is not None:
-            check_ids("targets", targets_BK, tokens_BT.shape[1], "the number of columns")
-            x_BTD = x_BTD.take_along_dim(targets_BK.long()[:, :, None], dim=1)
-        logits, head = self.head(x_BTD, self.encoder.embedding.word.weight)
-        return logits, MaskedLMTaps(encoder, head)
 
 
 class Pooler(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from torch_ref import masks
 from torch_ref.encoder import EncoderKeeps
-from torch_ref.heads import MaskedLM
+from torch_ref.model import MaskedLM
 from torch_ref.objective import masked_lm_loss
 
 

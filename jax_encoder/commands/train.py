@@ -90,7 +90,7 @@ def _run(command: PretrainConfig | Resume | Export) -> int:
 
     console = Console()
     if isinstance(command, Export):
-        from jax_encoder.huggingface.export import export_run
+        from jax_encoder.training.export import export_run
 
         folder = export_run(Path(command.run), Path(command.to))
         console.print(f"wrote {folder}: AutoModelForMaskedLM.from_pretrained({str(folder)!r}) loads it", soft_wrap=True)

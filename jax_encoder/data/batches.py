@@ -40,10 +40,6 @@ class Batches:
         rng = generator(self.seed, Stream.TRAINING_MASKS, step)
         return mask_tokens(self.rows.tokens[rows_B], self.rows.segments[rows_B], self.masking, rng)
 
-    def epoch(self, step: int) -> float:
-        """How often every row has been seen before `step`."""
-        return step * self.batch_size / len(self.rows.tokens)
-
     def _permutation(self, epoch: int) -> Int64[np.ndarray, " R"]:
         return generator(self.seed, Stream.ORDER, epoch).permutation(len(self.rows.tokens))
 

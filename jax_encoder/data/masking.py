@@ -37,15 +37,6 @@ class Batch(NamedTuple):
     labels: Int32[np.ndarray, "B K"]
     weights: Float32[np.ndarray, "B K"]
 
-    @property
-    def num_tokens(self) -> int:
-        """Positions that are not padding, special tokens included."""
-        return int(np.count_nonzero(self.segments))
-
-    @property
-    def num_targets(self) -> int:
-        return int(np.count_nonzero(self.weights))
-
 
 @dataclasses.dataclass(frozen=True)
 class Masking:

@@ -13,7 +13,8 @@ from jax_encoder.errors import InputError
 from jax_encoder.huggingface.family import Family, Head
 from jax_encoder.huggingface.rows import Row
 from jax_encoder.huggingface.tensors import Tensors
-from jax_encoder.model import Params, Parts, shapes_of
+from jax_encoder.model import Parts, shapes_of
+from jax_encoder.params import Named, Shapes, differing
 
 # TensorFlow's names, in files as old as BERT's own.
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -84,17 +85,14 @@ def carry_in(tensors: Tensors, family: Family, config: EncoderConfig, head: Head
     return Carried(parts, _stacked(params, _shapes(config, parts), config), form)
 
 
-def carry_out(params: Params, family: Family, config: EncoderConfig, head: Head, parts: Parts, form: Form) -> Tensors:
+def carry_out(params: Named, family: Family, config: EncoderConfig, head: Head, parts: Parts, form: Form) -> Tensors:
     """Turns our parameters into a file's tensors; the inverse of `carry_in`.
 
     Raises:
         InputError: these are not the parameters of such a model, or the class has no tensors for some; all are named.
     """
-    shapes = _shapes(config, parts)
-    given = {name: tuple(array.shape) for name, array in params.items()}
-    differing = sorted(name for name in shapes.keys() | given.keys() if shapes.get(name) != given.get(name))
-    if differing:
-        raise InputError("\n  ".join(["these are not the parameters of such a model; they differ in:", *differing]))
+    if names := differing(params, _shapes(config, parts)):
+        raise InputError("\n  ".join(["these are not the parameters of such a model; they differ in:", *names]))
     single = unstacked(params, config)
     rows = [row for row in family.rows(config, head) if all(name in single for name in row.ours)]
     if left := single.keys() - {name for row in rows for name in row.ours}:
@@ -201,9 +199,7 @@ def _with_optional(parts: Parts, head: Head, found: Tensors) -> Parts:
     return parts
 
 
-def _laid_out(
-    row: Row, name: str, tensor: np.ndarray, shapes: Mapping[str, tuple[int, ...]], problems: list[str]
-) -> dict[str, np.ndarray]:
+def _laid_out(row: Row, name: str, tensor: np.ndarray, shapes: Shapes, problems: list[str]) -> dict[str, np.ndarray]:
     """Our parameters from one tensor, whose name in the file is `name`; none if it does not fit."""
     problems += _value_problems(name, tensor)
     try:
@@ -225,15 +221,15 @@ def _listed(problems: Iterable[str]) -> list[str]:
     return every[:_LISTED] + ([f"and {len(every) - _LISTED} more like this"] if len(every) > _LISTED else [])
 
 
-def _single_shapes(shapes: Mapping[str, tuple[int, ...]], config: EncoderConfig) -> dict[str, tuple[int, ...]]:
+def _single_shapes(shapes: Shapes, config: EncoderConfig) -> Shapes:
     """Shapes with layers counted one by one."""
-    single: dict[str, tuple[int, ...]] = {}
+    single: Shapes = {}
     for name, shape in shapes.items():
         single |= {one: shape if place is None else shape[1:] for one, place in _singles(name, config)}
     return single
 
 
-def unstacked(params: Params, config: EncoderConfig) -> dict[str, np.ndarray]:
+def unstacked(params: Named, config: EncoderConfig) -> dict[str, np.ndarray]:
     """Parameters with layers counted one by one."""
     single: dict[str, np.ndarray] = {}
     for name, array in params.items():
@@ -252,7 +248,7 @@ def _singles(name: str, config: EncoderConfig) -> list[tuple[str, int | None]]:
     return [(f"encoder.layers.{place + peeled}.{rest}", place) for place in range(count)]
 
 
-def _stacked(params: Params, shapes: Mapping[str, tuple[int, ...]], config: EncoderConfig) -> dict[str, np.ndarray]:
+def _stacked(params: Named, shapes: Shapes, config: EncoderConfig) -> dict[str, np.ndarray]:
     """The inverse of `unstacked`; layers of unlike dtypes get one that holds all of their values."""
     stacked = {}
     for name in shapes:

@@ -22,7 +22,8 @@ from jax_encoder.huggingface.family import Family, Head
 from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.hub import folder_of
 from jax_encoder.huggingface.tensors import SINGLE, read_json, read_tensors, write_tensors
-from jax_encoder.model import Model, Params, Parts
+from jax_encoder.model import Model, Parts
+from jax_encoder.params import Named
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 
@@ -46,7 +47,7 @@ class Checkpoint:
 
     config: EncoderConfig
     parts: Parts
-    params: Params
+    params: Named
     family: str
     architecture: str
     fields: Mapping[str, Any]

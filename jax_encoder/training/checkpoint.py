@@ -113,8 +113,7 @@ class Checkpoints:
                         f"{saved.get(name)} and wanted as {wanted.get(name)} (shape, dtype)"
                     )
             leaves = checkpointer.restore(path, leaves)
-        names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(like)]
-        return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in names])
+        return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in _as_dict(like)])
 
     def _paths(self, step: int) -> tuple[Path, Path]:
         path = self.folder / f"step_{step:08d}"

@@ -11,11 +11,12 @@ from rich.console import Console
 
 from jax_encoder.data.batches import prefetch
 from jax_encoder.data.masking import Batch
+from jax_encoder.params import Params
 from jax_encoder.training import metrics
 from jax_encoder.training.display import Display
 from jax_encoder.training.interrupt import Interrupt
 from jax_encoder.training.session import Session, abstract_state
-from jax_encoder.training.step import Params, StepMetrics, TrainState
+from jax_encoder.training.step import StepMetrics, TrainState
 
 # Steps in flight while their predecessors' metrics are read: the device never waits for the host.
 _LAG = 1

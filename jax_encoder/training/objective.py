@@ -4,7 +4,7 @@ Axes: B batch, K target, V vocabulary.
 Reference: Devlin et al. (2019), section 3.1, https://arxiv.org/abs/1810.04805
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import optax
@@ -13,10 +13,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from jax_encoder import masks
 from jax_encoder.data.masking import Batch
+from jax_encoder.params import Params, with_params
 from jax_encoder.precision import at_least_float32
-
-# Nested dicts of arrays: saved as they are, and readable without this code.
-Params = dict[str, Any]
 
 
 class LossSums(NamedTuple):
@@ -61,7 +59,7 @@ def loss_sums(
         The summed loss, to differentiate, and all sums.
     """
     tokens_BT, segments_BT, positions_BT, targets_BK, labels_BK, weights_BK = map(jnp.asarray, batch)
-    logits_BKV, _ = nnx.merge(model, nnx.State(params))(
+    logits_BKV, _ = with_params(model, params)(
         tokens_BT,
         masks.from_segments(segments_BT),
         positions_BT=positions_BT,

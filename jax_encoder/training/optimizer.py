@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
+from jax_encoder.params import name_of
 from jax_encoder.training.config import OptimizerOptions
 
 # The last part of a parameter's name says what it is. A new kind of parameter must be put in one of the two.
@@ -49,7 +50,7 @@ def decayed(params: PyTree) -> PyTree[bool]:
         name = path[-1].key
         if name not in _DECAYED | _LEFT_ALONE:
             raise ValueError(
-                f"whether to decay {jax.tree_util.keystr(path, simple=True, separator='.')} is not known: its name "
+                f"whether to decay {name_of(path)} is not known: its name "
                 f"must end in one of {sorted(_DECAYED | _LEFT_ALONE)}"
             )
         return name in _DECAYED

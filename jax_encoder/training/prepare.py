@@ -11,8 +11,8 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.data import corpus, tokenizer
 from jax_encoder.data.baselines import baseline_losses
 from jax_encoder.data.packing import Rows, load_rows, pack, save_rows
+from jax_encoder.training.choose import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.config import PretrainConfig, TextOptions
-from jax_encoder.training.model import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Session, open_session
 

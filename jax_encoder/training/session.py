@@ -10,10 +10,11 @@ from jax_encoder.data.batches import Batches, EvaluationBatches
 from jax_encoder.data.masking import Masking
 from jax_encoder.data.packing import load_rows
 from jax_encoder.data.tokenizer import load_tokenizer, vocabulary_of
+from jax_encoder.params import Params
 from jax_encoder.training.checkpoint import Checkpoints
 from jax_encoder.training.config import PretrainConfig
 from jax_encoder.training.run_folder import RunFolder
-from jax_encoder.training.step import Params, Program, TrainState, build
+from jax_encoder.training.step import Program, TrainState, build
 
 
 class Session(NamedTuple):

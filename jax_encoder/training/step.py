@@ -15,10 +15,11 @@ from jaxtyping import Array, Float, Int, Key
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
-from jax_encoder.heads import MaskedLM
+from jax_encoder.model import MaskedLM
+from jax_encoder.params import Params, params_of
 from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import PretrainConfig
-from jax_encoder.training.objective import LossSums, Params, loss_sums
+from jax_encoder.training.objective import LossSums, loss_sums
 
 
 class TrainState(NamedTuple):
@@ -70,7 +71,7 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
     model = nnx.graphdef(nnx.eval_shape(make_model))
 
     def init() -> TrainState:
-        params = nnx.to_pure_dict(nnx.state(make_model()))
+        params = params_of(make_model())
         return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
@@ -90,10 +91,8 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
         return loss_sums(model, params, batch, None)[1]
 
     at_precision = jax.default_matmul_precision(config.model.matmul_precision)
-    # Initialisation runs once: to compile it well takes four times as long as to compile it badly and run it.
-    quickly = {"xla_backend_optimization_level": 0}
     return Program(
-        jax.jit(init, compiler_options=quickly),
+        jax.jit(init),
         jax.jit(at_precision(step), donate_argnums=0),
         jax.jit(at_precision(evaluate)),
     )

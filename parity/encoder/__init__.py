@@ -1,1 +1,1 @@
-"""Binds the core to our two encoders: the only package that sees both `jax_encoder` and `torch_ref`."""
+"""Our two encoders side by side: variants, weights, inputs, and how both are run, cut and diagnosed."""

@@ -1,7 +1,7 @@
 """Cotangents of every value and gradients of every parameter, on both sides, under the same names.
 
 `d(mlm)/d(layers.0.attention.key)` is what one unit of change at every entry of that value does to the loss `mlm`;
-`d(mlm)/d(lm.encoder.layers.0.attention.key.bias)` the same of a parameter, under torch's name and in torch's layout.
+`d(mlm)/d(encoder.layers.0.attention.key.bias)` the same of a parameter, under torch's name and in torch's layout.
 """
 
 import dataclasses
@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from parity import jax_graph, torch_graph
 from parity.encoder.inputs import array
 from parity.encoder.sides import LOSSES
-from parity.locate import feedable
-from parity.sites import Site
-from parity.weights import Table
+from parity.encoder.table import Table
+from parity.graph import jax_graph, torch_graph
+from parity.judge.locate import feedable
+from parity.judge.sites import Site
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -9,26 +9,33 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from parity import torch_graph
-from parity.bugs.catalogue import MODEL_BUGS
-from parity.bugs.model import ModelBug
-from parity.compare import SEMANTIC
 from parity.encoder.backward import name_of
+from parity.encoder.bugs.catalogue import MODEL_BUGS
+from parity.encoder.bugs.model import ModelBug
 from parity.encoder.inputs import Inputs, array
-from parity.encoder.sides import LOSSES, TorchSide, planted, run_torch
-from parity.locate import is_derivative
-from parity.subject import Difference
-from parity.verdict import Explanation
+from parity.encoder.sides import TorchSide, planted, run_torch
+from parity.graph import torch_graph
+from parity.judge import explain as planting
+from parity.judge.locate import is_derivative
+from parity.judge.subject import Difference
+from parity.judge.verdict import Explanation
 
 Arrays = Mapping[str, np.ndarray]
 
 # Scores are of order 1: what is below was put there.
 _FILL = -1e3
+
+
+class Cotangents(NamedTuple):
+    """What the failing reference computed backward: the loss, and the cotangent of every value."""
+
+    loss: str
+    values: Arrays
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,46 +47,32 @@ class Evidence:
         inputs: the case.
         overrides: parameters that this case needs others of.
         values: what the failing reference computed.
-        cotangents: loss -> its cotangents.
+        cotangents: and backward; None if no derivative is to be explained.
     """
 
     sound: TorchSide
     inputs: Inputs
     overrides: Mapping[str, torch.Tensor]
     values: Arrays
-    cotangents: Mapping[str, Arrays]
+    cotangents: Cotangents | None
 
 
 def explain(evidence: Evidence, differences: Sequence[Difference]) -> list[tuple[Explanation, ...]]:
-    """For every difference the mistakes that explain it, the best first."""
+    """For every difference the mistakes that explain it, in the catalogue's order."""
     sound = _computed(evidence, evidence.sound, differences)
-    found: list[list[Explanation]] = [[] for _ in differences]
+    tried: list[list[tuple[planting.Suspect, np.ndarray]]] = [[] for _ in differences]
     for bug in MODEL_BUGS:
         concerned = [i for i, one in enumerate(differences) if re.fullmatch(bug.where, one.site)]
-        if not concerned or not bug.applies(evidence.inputs.config):
+        if not concerned or not bug.applies(evidence.inputs.form.config):
             continue
-        found_with = _with_bug(evidence, bug, [differences[i] for i in concerned])
+        wrong = _with_bug(evidence, bug, [differences[i] for i in concerned])
         for i in concerned:
-            found[i] += _explanations(bug, found_with, sound, differences[i])
-    return [tuple(sorted(one, key=_rank)) for one in found]
-
-
-def _rank(explanation: Explanation) -> int:
-    """Exact explanations first, and those equally good in the catalogue's order."""
-    return 0 if explanation.residual < SEMANTIC else 1
-
-
-def _explanations(bug: ModelBug, wrong: Arrays, sound: Arrays, difference: Difference) -> list[Explanation]:
-    """Whether one mistake explains one difference, on either side."""
-    site, ours, theirs = difference
-    if site not in wrong or site not in sound or _residual(wrong[site], sound[site]) <= SEMANTIC:
-        return []
-    found = []
-    if _residual(ours, wrong[site]) <= SEMANTIC:
-        found.append(Explanation(bug.name, bug.mistake, "JAX", _residual(ours, wrong[site])))
-    if _residual(ours, sound[site]) <= SEMANTIC and _residual(theirs, wrong[site]) <= SEMANTIC:
-        found.append(Explanation(bug.name, bug.mistake, "torch", _residual(theirs, wrong[site])))
-    return found
+            if differences[i].site in wrong:
+                tried[i].append((planting.Suspect(bug.name, bug.mistake), wrong[differences[i].site]))
+    return [
+        planting.explain(suspects, sound[one.site], (one.actual, one.expected), _residual) if one.site in sound else ()
+        for one, suspects in zip(differences, tried, strict=True)
+    ]
 
 
 def _residual(one: np.ndarray, other: np.ndarray) -> float:
@@ -104,7 +97,7 @@ def _with_bug(evidence: Evidence, bug: ModelBug, differences: Sequence[Differenc
 
 def copy_of(side: TorchSide) -> TorchSide:
     """The same reference with parameters of its own."""
-    other = TorchSide(side.lm.encoder.config, pooler=side.pooler is not None).double().eval()
+    other = TorchSide(side.form).double().eval()
     other.load_state_dict(side.state_dict())
     return other
 
@@ -128,23 +121,20 @@ def _computed(evidence: Evidence, side: TorchSide, differences: Sequence[Differe
         found = {name: array(value) for name, value in values.items() if name in sites}
         if not backward:
             return found
+        assert evidence.cotangents is not None, "a derivative is explained with the cotangents of its loss"
         params = dict(side.named_parameters()) | dict(evidence.overrides)
-        for loss in LOSSES:
-            if any(site.startswith(f"d({loss})") for site in sites):
-                found |= _pulled_back(evidence, loss, values, given, params)
-    return found
+        return found | _pulled_back(evidence.cotangents, values, given, params)
 
 
 def _pulled_back(
-    evidence: Evidence,
-    loss: str,
+    cotangents: Cotangents,
     values: Mapping[str, torch.Tensor],
     given: Mapping[str, torch.Tensor],
     params: Mapping[str, torch.Tensor],
 ) -> dict[str, np.ndarray]:
-    cotangents = evidence.cotangents[loss]
-    names = [name for name in values if name in given and name in cotangents and values[name].requires_grad]
-    seeds = [torch.from_numpy(cotangents[name].copy()) for name in names]
+    loss, known = cotangents
+    names = [name for name in values if name in given and name in known and values[name].requires_grad]
+    seeds = [torch.from_numpy(known[name].copy()) for name in names]
     leaves = {**given, **params}
     grads = torch.autograd.grad(
         [values[name] for name in names],

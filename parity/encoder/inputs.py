@@ -16,7 +16,8 @@ from jax_encoder import dropout
 from jax_encoder import masks as jax_masks
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
-from parity.cases import Case
+from parity.cases.case import Case
+from parity.encoder.form import Form
 from torch_ref import masks as torch_masks
 
 TARGETS = 4  # columns a row
@@ -39,6 +40,7 @@ class Directions(NamedTuple):
     output: Any
     logits: Any | None
     pooler: Any | None
+    classes: Any | None
     mean_pool: Any
 
 
@@ -48,33 +50,34 @@ class Inputs:
 
     Attributes:
         case: what to encode.
-        config: of the encoder.
+        form: of both sides.
         targets: of the loss; None for a poisoned case, whose decoder holds NaN.
         directions: of the projection.
         key: of the dropout masks; None without dropout.
     """
 
     case: Case
-    config: EncoderConfig
+    form: Form
     targets: Targets | None
     directions: Directions
     key: jax.Array | None
 
     @classmethod
-    def of(cls, case: Case, config: EncoderConfig, *, pooler: bool) -> "Inputs":
+    def of(cls, case: Case, form: Form) -> "Inputs":
         """Draws targets and directions; equal arguments give equal inputs."""
         rng = np.random.default_rng(case.tokens_BT.size)
-        decoded = case.poison is None
+        decoded, config, classes = case.poison is None, form.config, form.classifier
         (B, T), D = case.tokens_BT.shape, config.embed_dim
+        scored = (B, T) if classes is None or classes.pooling is None else (B,)
         directions = Directions(
             output=rng.standard_normal((B, T, D)),
             logits=rng.standard_normal((B, T, config.vocab_size)) if decoded else None,
-            pooler=rng.standard_normal((B, D)) if pooler else None,
+            pooler=rng.standard_normal((B, D)) if form.pooler else None,
+            classes=None if classes is None else rng.standard_normal((*scored, classes.num_classes)),
             mean_pool=rng.standard_normal((B, D)),
         )
-        rates = (config.embedding_dropout, config.attention_dropout, config.residual_dropout)
-        key = jax.random.key(case.tokens_BT.size, impl="rbg") if any(rates) else None
-        return cls(case, config, _targets(case, config, rng) if decoded else None, directions, key)
+        key = jax.random.key(case.tokens_BT.size, impl="rbg") if form.drops else None
+        return cls(case, form, _targets(case, config, rng) if decoded else None, directions, key)
 
     @property
     def as_in_training(self) -> bool:
@@ -122,7 +125,7 @@ class Inputs:
     def _keeps(self) -> torch_ref.EncoderKeeps | None:
         if self.key is None:
             return None
-        config, shape_BT = self.config, self.case.tokens_BT.shape
+        config, shape_BT = self.form.config, self.case.tokens_BT.shape
         layers = [dropout.layer_keeps(self.key, layer, config, shape_BT) for layer in range(config.num_layers)]
         return torch_ref.EncoderKeeps(
             tensor(dropout.embedding_keep(self.key, config, shape_BT)),

@@ -1,127 +1,53 @@
-"""Both encoders with equal parameters, run on a case: what `parity.check` compares."""
+"""Both encoders with equal parameters, run on a case: what `parity.judge.check` compares."""
 
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from flax import nnx
 
-from jax_encoder.config import EncoderConfig
-from parity import jax_graph, programs, word_table
-from parity.bugs.model import JaxPlot, ModelBug, Patch
-from parity.cases import Case, make_case
-from parity.check import compare_trace
-from parity.compare import Comparison
+from parity.cases import word_table
+from parity.cases.case import Case, make_case
+from parity.cases.randomise import randomise
 from parity.encoder import backward
-from parity.encoder.diagnose import Evidence, copy_of, explain
+from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch
+from parity.encoder.diagnose import Cotangents, Evidence, copy_of, explain
+from parity.encoder.form import Form
 from parity.encoder.inputs import Inputs, array, tensor
+from parity.encoder.program import JaxProgram, program_of, sites
 from parity.encoder.sides import (
     LOSSES,
-    RUN_AS_TRAINED,
     JaxInputs,
-    JaxSide,
     TorchSide,
     planted,
-    run_jax,
-    run_jax_compiled,
     run_torch,
     run_torch_as_trained,
 )
+from parity.encoder.table import Table, match
 from parity.encoder.variants import sizes_of
 from parity.encoder.weights import axes_of, draws, rows
 from parity.errors import MismatchError
-from parity.locate import feedable
-from parity.randomise import randomise
-from parity.sites import Site, flatten, leaves, paths
-from parity.subject import Difference, Part, Replay, Trace
-from parity.verdict import Explanation
-from parity.weights import Table, match
+from parity.graph import jax_graph, programs
+from parity.judge.check import compare_trace
+from parity.judge.compare import Comparison
+from parity.judge.locate import feedable
+from parity.judge.sites import Site, leaves, paths
+from parity.judge.subject import Difference, Part, Structure, Trace
+from parity.judge.verdict import Explanation
 
-WORD, TORCH_WORD = "lm.encoder.embedding.word", "lm.encoder.embedding.word.weight"
+# Parts of a model that pretraining trains.
+TRAINED = ("encoder.", "head.")
+WORD, TORCH_WORD = "encoder.embedding.word", "encoder.embedding.word.weight"
 Params = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class JaxProgram:
-    """Our side of one config, without its parameters: as it is deployed, and spelled out to be cut."""
-
-    config: EncoderConfig
-    pooler: bool
-    patch: Patch = dataclasses.field(default_factory=Patch)  # a mistake in our code
-    _graphs: dict[Any, jax_graph.Graph] = dataclasses.field(default_factory=dict, init=False)
-
-    @functools.cached_property
-    def _split(self) -> tuple[Any, Any]:
-        graphdef, state = nnx.split(nnx.eval_shape(lambda: JaxSide(self.config, pooler=self.pooler)))
-        return graphdef, nnx.to_flat_state(state)
-
-    @functools.cached_property
-    def _spelled_out(self) -> Any:
-        config = dataclasses.replace(self.config, scan_layers=False)
-        return nnx.graphdef(nnx.eval_shape(lambda: JaxSide(config, pooler=self.pooler)))
-
-    @functools.cached_property
-    def _language_model(self) -> Any:
-        return nnx.graphdef(nnx.eval_shape(lambda: JaxSide(self.config, pooler=False)).lm)
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of every parameter."""
-        return {".".join(map(str, path)): leaf.shape for path, leaf in self._split[1]}
-
-    def state(self, params: Mapping[str, Any]) -> Any:
-        """The parameters as flax takes them."""
-        leaves = [(path, leaf.replace(params[".".join(map(str, path))])) for path, leaf in self._split[1]]
-        return nnx.from_flat_state(leaves)
-
-    def values(self, params: jax_graph.Params, inputs: JaxInputs) -> tuple[Site, ...]:
-        """Every value, by the program in the form that the config asks for."""
-        if self.patch:
-            return _sites(self.graph(params, inputs).replay(params, inputs, {}))
-        return flatten(run_jax_compiled(self._split[0], self.state(params), inputs))
-
-    def graph(self, params: jax_graph.Params, inputs: JaxInputs) -> jax_graph.Graph:
-        """The same program with its layers spelled out, to be cut at its values; traced once for inputs of a shape."""
-        leaves, form = jax.tree.flatten(inputs)
-        settings: Any = jax.config
-        key = (settings.jax_default_matmul_precision, form, *((leaf.shape, leaf.dtype) for leaf in leaves))
-        if key not in self._graphs:
-            with self.patch.active():
-                self._graphs[key] = jax_graph.trace(
-                    lambda params, inputs: run_jax(nnx.merge(self._spelled_out, self.state(params)), inputs),
-                    params,
-                    inputs,
-                )
-            if not programs.quick_by_default():
-                self._graphs[key] = self._graphs[key].compiled()
-        elif not self.patch:  # a second case: from now on it pays to compile
-            self._graphs[key] = self._graphs[key].compiled()
-        return self._graphs[key]
-
-    def as_trained(self, params: jax_graph.Params, inputs: Inputs) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Loss and gradients of the program that training runs."""
-        lm = nnx.to_pure_dict(self.state(params)["lm"])
-        loss, grads = RUN_AS_TRAINED[not self.pooler](self._language_model, lm, inputs.batch(), inputs.key)
-        named = jax.tree_util.tree_leaves_with_path(grads)
-        return loss, {"lm." + jax.tree_util.keystr(path, simple=True, separator="."): grad for path, grad in named}
-
-
-@functools.lru_cache(maxsize=4)
-def _program(config: EncoderConfig, pooler: bool) -> JaxProgram:
-    """Our side, traced and compiled once for all parameters."""
-    return JaxProgram(config, pooler)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Pair:
-    """Both sides of one encoder with equal parameters."""
+    """Both sides of one form with equal parameters."""
 
-    config: EncoderConfig
+    form: Form
     jax: JaxProgram
     torch_model: TorchSide
     table: Table
@@ -129,20 +55,33 @@ class Pair:
     ours: Params  # our side's: the same, unless a mistake was made in them
 
     @classmethod
-    def build(cls, config: EncoderConfig, trained: Mapping[str, np.ndarray] | None = None, seed: int = 0) -> "Pair":
-        """Draws every parameter at random, or takes trained ones of a `MaskedLM`, and carries them to torch.
+    def build(
+        cls,
+        form: Form,
+        trained: Mapping[str, np.ndarray] | None = None,
+        seed: int = 0,
+        *,
+        whole: bool = True,
+    ) -> "Pair":
+        """Draws every parameter at random, or takes trained ones, and carries them to torch.
+
+        Args:
+            form: of both.
+            trained: our parameters; None draws them.
+            seed: of what is drawn.
+            whole: see `JaxProgram`.
 
         Raises:
             MismatchError: parameters are not one to one, do not survive the round trip, or are not finite.
         """
-        program = _program(config, trained is None)
-        torch_model = TorchSide(config, pooler=trained is None).double().eval()
+        program, config = program_of(form, whole), form.config
+        torch_model = TorchSide(form).double().eval()
         shapes = {name: tuple(p.shape) for name, p in torch_model.state_dict().items()}
         table = match(rows(config), program.shapes, shapes)
         params = randomise(program.shapes, draws(config), seed) if trained is None else dict(trained)
         table.check_round_trip(params)
         _require_finite(params)
-        pair = cls(config, program, torch_model, table, params, params)
+        pair = cls(form, program, torch_model, table, params, params)
         pair.load(torch_model)
         return pair
 
@@ -160,26 +99,26 @@ class Pair:
         if side == "torch":
             return self.with_torch(planted(copy_of(self.torch_model), bug))
         assert bug.in_jax is not None, f"{bug.name} has no form in JAX"
-        plot, patch = JaxPlot(self.config, dict(self.params)), Patch()
+        plot, patch = JaxPlot(self.form.config, dict(self.params)), Patch()
         bug.in_jax(plot, patch)
-        program = JaxProgram(plot.config, self.jax.pooler, patch)
+        program = JaxProgram(self.form._replace(config=plot.config), patch, self.jax.whole)
         return dataclasses.replace(self, jax=program, ours=plot.params)
 
     def compare(self, case: str) -> tuple[Comparison, ...]:
         """Runs one case, by name."""
-        return compare_trace(self(make_case(case, sizes_of(self.config)))).comparisons
+        return compare_trace(self(make_case(case, sizes_of(self.form.config)))).comparisons
 
     def __call__(self, case: Case) -> Trace:
         """Runs both sides on one case."""
         programs.give_back()
-        inputs = Inputs.of(case, self.config, pooler=self.jax.pooler)
+        inputs = Inputs.of(case, self.form)
         params = {name: jnp.asarray(array) for name, array in self.ours.items()}
         inadequate: tuple[str, ...] = ()
         overrides: dict[str, torch.Tensor] = {}
         if case.low_variance or case.poison is not None:
             rest_BTD = self._beside_words(params, inputs)
-            word_VD = word_table.prepare(self.ours[WORD], rest_BTD, case, self.config.norm_eps)
-            inadequate = word_table.inadequacies(word_VD, rest_BTD, case, self.config.norm_eps)
+            word_VD = word_table.prepare(self.ours[WORD], rest_BTD, case, self.form.config.norm_eps)
+            inadequate = word_table.inadequacies(word_VD, rest_BTD, case, self.form.config.norm_eps)
             params |= {WORD: jnp.asarray(word_VD)}
             overrides = {TORCH_WORD: tensor(word_VD).requires_grad_()}
         return _Tracing(self, inputs, params, overrides).trace(inadequate)
@@ -201,27 +140,30 @@ class _Tracing:
         self.values = self._run_torch()
         self.theirs = {name: array(value) for name, value in self.values.items()}
         self.losses = [loss for loss in LOSSES if loss in self.values]
-        self.cotangents: dict[str, dict[str, np.ndarray]] = {}
 
     def trace(self, inadequate: tuple[str, ...]) -> Trace:
         """All of it, each part computed when it is asked for."""
-        return Trace(self._parts(), inadequate, lambda: self.replay)
+        return Trace(self._parts(), inadequate, self.structure)
 
     @functools.cached_property
     def graph(self) -> jax_graph.Graph:
         """Our program, cut at its values."""
         return self.pair.jax.graph(self.params, self.jax_inputs)
 
-    @functools.cached_property
-    def replay(self) -> Replay:
-        """How our values depend on one another, and what a difference between two of them may be."""
+    def structure(self) -> Structure:
+        """How our values depend on one another."""
         reads = dict(self.graph.reads) | backward.reads(self.graph, self.pair.table, self.losses)
-        return Replay(reads, self._explain, axes_of, self.graph.aliases)
+        classes = self.pair.form.classifier
+        axes = functools.partial(axes_of, pooling=classes.pooling if classes else None)
+        return Structure(reads, axes, self.graph.aliases)
 
-    def _explain(self, differences: Sequence[Difference]) -> list[tuple[Explanation, ...]]:
-        sound = TorchSide(self.pair.config, pooler=self.pair.jax.pooler).double().eval()
+    def explain(
+        self, cotangents: Cotangents | None, differences: Sequence[Difference]
+    ) -> list[tuple[Explanation, ...]]:
+        """The known mistakes behind each difference; of derivatives, with the reference's cotangents of their loss."""
+        sound = TorchSide(self.pair.form).double().eval()
         self.pair.load(sound)
-        return explain(Evidence(sound, self.inputs, self.overrides, self.theirs, self.cotangents), differences)
+        return explain(Evidence(sound, self.inputs, self.overrides, self.theirs, cotangents), differences)
 
     def _run_torch(self) -> dict[str, torch.Tensor]:
         try:
@@ -229,6 +171,9 @@ class _Tracing:
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise MismatchError(f"the reference cannot be run: {type(error).__name__}: {error}") from error
         return dict(zip(paths(taps), leaves(taps), strict=True))
+
+    def _replayed(self, given: jax_graph.Values) -> tuple[Site, ...]:
+        return sites(self.graph.replay(self.params, self.jax_inputs, given))
 
     def _parts(self) -> Iterator[Part]:
         ours = self.pair.jax.values(self.params, self.jax_inputs)
@@ -238,32 +183,33 @@ class _Tracing:
             if site.name in self.theirs and feedable(site.value, self.theirs[site.name])
         }
         expected = tuple(Site(name, value) for name, value in self.theirs.items())
-        yield Part(ours, expected, replay=lambda: _sites(self.graph.replay(self.params, self.jax_inputs, given)))
+        replay = functools.partial(self._replayed, given)
+        yield Part(ours, expected, replay, explain=functools.partial(self.explain, None))
         own = {site.name: site.value for site in ours}
         params = dict(self.pair.torch_model.named_parameters()) | self.overrides
         gradients = self.graph.backward(self.params, self.jax_inputs, self.losses)
         for loss, (on_values, on_params) in zip(self.losses, gradients, strict=True):
             one = backward.Backward(loss, self.graph, self.pair.table)
             theirs = backward.of_torch(self.values, loss, params)
-            self.cotangents[loss] = theirs[0]
             actual = one.ours(on_values, on_params)
             expected = one.theirs(*theirs)
-            replay = functools.partial(one.replay, self.params, self.jax_inputs, given, theirs[0], own)
-            yield Part(actual, expected, replay=replay, scales=one.scales(theirs[0]))
-            del on_values, on_params, actual, expected, theirs, replay  # before the next loss's are made
+            again = functools.partial(one.replay, self.params, self.jax_inputs, given, theirs[0], own)
+            named = functools.partial(self.explain, Cotangents(loss, theirs[0]))
+            yield Part(actual, expected, again, one.scales(theirs[0]), named)
+            del on_values, on_params, actual, expected, theirs, again, named  # before the next loss's are made
         if self.inputs.as_in_training and not self.pair.jax.patch:
             yield self._as_trained()
 
     def _as_trained(self) -> Part:
         loss, grads = self.pair.jax.as_trained(self.params, self.inputs)
-        pooler = {name: jnp.zeros(shape) for name, shape in self.pair.jax.shapes.items() if name not in grads}
-        ours = self.pair.table.to_torch({name: np.asarray(grad) for name, grad in (grads | pooler).items()})
+        rest = {name: jnp.zeros(shape) for name, shape in self.pair.jax.shapes.items() if name not in grads}
+        ours = self.pair.table.to_torch({name: np.asarray(grad) for name, grad in (grads | rest).items()})
         model = self.pair.torch_model
-        params = {name: param for name, param in model.named_parameters() if name.startswith("lm.")} | self.overrides
+        params = {n: param for n, param in model.named_parameters() if n.startswith(TRAINED)} | self.overrides
         total = torch.func.functional_call(model, self.overrides, (self.inputs, run_torch_as_trained))
         theirs = torch.autograd.grad(total, list(params.values()), allow_unused=True, materialize_grads=True)
         expected = {name: array(grad) for name, grad in zip(params, theirs, strict=True)}
-        actual = {name: grad for name, grad in ours.items() if name.startswith("lm.")}
+        actual = {name: grad for name, grad in ours.items() if name.startswith(TRAINED)}
         name = backward.name_of
         return Part(
             (Site("trained", np.asarray(loss)), *(Site(name("trained", one), grad) for one, grad in actual.items())),
@@ -289,7 +235,3 @@ def _require_finite(params: Mapping[str, np.ndarray]) -> None:
     broken = [f"  {name}: {count:,} of {params[name].size:,} entries" for name, count in counts.items() if count]
     if broken:
         raise MismatchError("\n".join(["the parameters themselves are not finite; nothing can be compared:", *broken]))
-
-
-def _sites(values: Mapping[str, Any]) -> tuple[Site, ...]:
-    return tuple(Site(name, np.asarray(value)) for name, value in values.items())

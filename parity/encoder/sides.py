@@ -11,24 +11,27 @@ import jax
 import jax.numpy as jnp
 import torch
 from flax import nnx
-from torch import nn
+from jax.typing import DTypeLike
 
 import jax_encoder
 import torch_ref
 from jax_encoder import masks as jax_masks
-from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
+from jax_encoder.model import Parts
+from jax_encoder.params import with_params
+from jax_encoder.precision import at_least_float32
 from jax_encoder.training import objective
-from parity.bugs.model import ModelBug, Patch
+from parity.encoder.bugs.model import ModelBug, Patch
+from parity.encoder.form import Form
 from parity.encoder.inputs import Directions, Inputs, Targets, tensor
-from parity.programs import QUICKLY
+from parity.graph.programs import quickly
 from torch_ref import masks as torch_masks
 
 LOSSES = ("projection", "mlm")
 
 
-class SideTaps(NamedTuple):
-    """Every value of one side, in the order computed; None where a case or config has no such value."""
+class Values(NamedTuple):
+    """Every value of one side, in the order computed; None where a case or form has no such value."""
 
     embedding: Any
     embedding_projection: Any | None
@@ -38,29 +41,42 @@ class SideTaps(NamedTuple):
     output: Any
     head: Any | None
     pooler: Any | None
+    classifier: Any | None
+    mean_pool: Any
+
+
+class Taps(NamedTuple):
+    """The same, with the two losses that are pulled back."""
+
+    embedding: Any
+    embedding_projection: Any | None
+    relative_bias: Any | None
+    layers: tuple[Any, ...]
+    final_norm: Any | None
+    output: Any
+    head: Any | None
+    pooler: Any | None
+    classifier: Any | None
     mean_pool: Any
     projection: Any
     mlm: Any | None
 
 
-class JaxSide(nnx.Module):
-    """Everything of ours that has parameters."""
-
-    def __init__(self, config: EncoderConfig, *, pooler: bool):
-        options = {"rngs": nnx.Rngs(0), "dtype": jnp.float64, "param_dtype": jnp.float64}
-        self.lm = jax_encoder.MaskedLM(config, **options)
-        self.pooler = jax_encoder.Pooler(config, **options) if pooler else None
+def jax_side(form: Form, dtype: DTypeLike = jnp.float64) -> jax_encoder.Model:
+    """Ours, abstract: shapes and no numbers."""
+    parts = Parts(head=True, pooler=form.pooler, classifier=form.classifier)
+    places = {"dtype": jnp.dtype(dtype), "param_dtype": at_least_float32(dtype)}
+    return nnx.eval_shape(lambda: jax_encoder.Model(form.config, parts, rngs=nnx.Rngs(0), **places))
 
 
-class TorchSide(nn.Module):
-    """Everything of the reference that has parameters."""
+class TorchSide(torch_ref.Model):
+    """The reference of a form."""
 
-    def __init__(self, config: EncoderConfig, *, pooler: bool):
-        super().__init__()
-        self.lm = torch_ref.MaskedLM(config)
-        self.pooler = torch_ref.Pooler(config) if pooler else None
+    def __init__(self, form: Form):
+        super().__init__(form.config, head=True, pooler=form.pooler, classifier=form.classifier)
+        self.form = form
 
-    def forward(self, inputs: Inputs, run: Callable[["TorchSide", Inputs], Any]) -> Any:
+    def forward(self, inputs: Inputs, run: Callable[["TorchSide", Inputs], Any]) -> Any:  # type: ignore[override]
         """Does what `run` does; here so that `torch.func.functional_call` can lend other parameters."""
         return run(self, inputs)
 
@@ -93,37 +109,40 @@ class JaxInputs(NamedTuple):
         return cls(inputs.for_jax(), targets, directions)
 
 
-def run_jax(side: JaxSide, inputs: JaxInputs) -> SideTaps:
-    """Our encoder, heads, pooling and losses."""
+def values_of_jax(model: jax_encoder.Model, encoder: dict[str, Any]) -> tuple[Directions, Values]:
+    """Runs ours: what it puts out, and every value."""
+    outputs, taps = model(**encoder)
+    mean_BD = jax_encoder.mean_pool(outputs.hidden, jax_masks.seen(encoder["mask_BTS"]))
+    values = Values(*taps.encoder, outputs.hidden, taps.head, taps.pooler, taps.classifier, mean_BD)
+    return Directions(*outputs, mean_BD), values
+
+
+def values_of_torch(side: TorchSide, encoder: dict[str, Any]) -> tuple[Directions, Values]:
+    """Runs the reference: what it puts out, and every value."""
+    outputs, taps = torch_ref.Model.forward(side, **encoder)
+    mean_BD = torch_ref.mean_pool(outputs.hidden, torch_masks.seen(encoder["mask_BTS"]))
+    values = Values(*taps.encoder, outputs.hidden, taps.head, taps.pooler, taps.classifier, mean_BD)
+    return Directions(*outputs, mean_BD), values
+
+
+def run_jax(model: jax_encoder.Model, inputs: JaxInputs) -> Taps:
+    """Ours, and both losses."""
     encoder, targets, directions = inputs
-    output_BTD, taps = side.lm.encoder(**encoder)
-    logits_BTV, head_taps = None, None
-    if targets is not None:
-        logits_BTV, head_taps = side.lm.head(output_BTD, side.lm.encoder.embedding.word[...])
-    pooled_BD, pooler_taps = (None, None) if side.pooler is None else side.pooler(output_BTD)
-    mean_BD = jax_encoder.mean_pool(output_BTD, jax_masks.seen(encoder["mask_BTS"]))
-    parts = zip(directions, Directions(output_BTD, logits_BTV, pooled_BD, mean_BD), strict=True)
-    projection = sum((weights * part).sum() for weights, part in parts if weights is not None)
-    mlm = None
-    if targets is not None and logits_BTV is not None:
-        picked_BKV = jnp.take_along_axis(logits_BTV, targets.targets[:, :, None], axis=1)
-        sums = objective.cross_entropy_sums(picked_BKV, targets.labels, targets.weights)
-        mlm = sums.loss / sums.targets
-    return SideTaps(
-        *taps,
-        output_BTD,
-        head_taps,
-        pooler_taps,
-        mean_BD,
-        jnp.asarray(projection),
-        mlm,
-    )
+    puts_out, values = values_of_jax(model, encoder)
+    pairs = zip(directions, puts_out, strict=True)
+    projection = sum((weights * part).sum() for weights, part in pairs if weights is not None)
+    if targets is None:
+        return Taps(*values._replace(head=None), jnp.asarray(projection), None)
+    assert puts_out.logits is not None, "both sides have the head"
+    picked_BKV = jnp.take_along_axis(puts_out.logits, targets.targets[:, :, None], axis=1)
+    sums = objective.cross_entropy_sums(picked_BKV, targets.labels, targets.weights)
+    return Taps(*values, jnp.asarray(projection), sums.loss / sums.targets)
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
-def run_jax_compiled(graphdef: Any, state: Any, inputs: JaxInputs) -> SideTaps:
+@functools.partial(quickly, static_argnums=0)
+def run_jax_compiled(graphdef: Any, params: Any, inputs: JaxInputs) -> Taps:
     """`run_jax` as one program, in the form that the config asks for."""
-    return run_jax(nnx.merge(graphdef, state), inputs)
+    return run_jax(with_params(graphdef, params), inputs)
 
 
 def _as_trained(model: Any, params: Any, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, Any]:
@@ -133,39 +152,33 @@ def _as_trained(model: Any, params: Any, batch: Batch, key: jax.Array | None) ->
 
 
 # By whether the parameters are those of a training run: then the program is compiled as there, too.
-RUN_AS_TRAINED = {
+RUN_AS_TRAINED: dict[bool, Callable[..., Any]] = {
     True: jax.jit(_as_trained, static_argnums=0),
-    False: jax.jit(_as_trained, static_argnums=0, compiler_options=QUICKLY),
+    False: quickly(_as_trained, static_argnums=0),
 }
 
 
-def run_torch(side: TorchSide, inputs: Inputs) -> SideTaps:
-    """The reference's encoder, heads, pooling and losses."""
-    lm, encoder, targets = side.lm, inputs.for_torch(), inputs.targets
-    output_BTD, taps = lm.encoder(**encoder)
-    logits_BTV, head_taps = None, None
-    if targets is not None:
-        logits_BTV, head_taps = lm.head(output_BTD, lm.encoder.embedding.word.weight)
-    pooled_BD, pooler_taps = (None, None) if side.pooler is None else side.pooler(output_BTD)
-    mean_BD = torch_ref.mean_pool(output_BTD, torch_masks.seen(encoder["mask_BTS"]))
-    projection = output_BTD.new_zeros(())
-    for weights, part in zip(inputs.directions, (output_BTD, logits_BTV, pooled_BD, mean_BD), strict=True):
-        if weights is not None and part is not None:
+def run_torch(side: TorchSide, inputs: Inputs) -> Taps:
+    """The reference, and both losses."""
+    puts_out, values = values_of_torch(side, inputs.for_torch())
+    projection = puts_out.output.new_zeros(())
+    for weights, part in zip(inputs.directions, puts_out, strict=True):
+        if weights is not None:
             projection = projection + (tensor(weights) * part).sum()
-    mlm = None
-    if targets is not None and logits_BTV is not None:
-        targets_BK, labels_BK, weights_BK = map(tensor, targets)
-        picked_BKV = logits_BTV.take_along_dim(targets_BK.long()[:, :, None], dim=1)
-        total, count = torch_ref.masked_lm_loss(picked_BKV, labels_BK, weights_BK)
-        mlm = total / count
-    parts = (taps.embedding, taps.embedding_projection, taps.relative_bias, taps.layers, taps.final_norm)
-    return SideTaps(*parts, output_BTD, head_taps, pooler_taps, mean_BD, projection, mlm)
+    if inputs.targets is None:
+        return Taps(*values._replace(head=None), projection, None)
+    targets_BK, labels_BK, weights_BK = map(tensor, inputs.targets)
+    assert puts_out.logits is not None, "both sides have the head"
+    picked_BKV = puts_out.logits.take_along_dim(targets_BK.long()[:, :, None], dim=1)
+    total, count = torch_ref.masked_lm_loss(picked_BKV, labels_BK, weights_BK)
+    return Taps(*values, projection, total / count)
 
 
 def run_torch_as_trained(side: TorchSide, inputs: Inputs) -> torch.Tensor:
     """The mean loss of a batch as training has it: without token types, with logits at the targets only."""
     targets_BK, labels_BK, weights_BK = map(tensor, inputs.batch()[3:])
-    encoder = inputs.for_torch() | {"token_types_BT": None}
-    logits_BKV, _ = side.lm(**encoder, targets_BK=targets_BK)
+    encoder = inputs.for_torch() | {"token_types_BT": None, "targets_BK": targets_BK}
+    logits_BKV = torch_ref.Model.forward(side, **encoder)[0].logits
+    assert logits_BKV is not None, "both sides have the head"
     total, count = torch_ref.masked_lm_loss(logits_BKV, labels_BK, weights_BK)
     return total / count

@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
-from parity.cases import Sizes
+from parity.cases.case import Sizes
+from parity.encoder.form import PLAIN, Form
 
 B, T = 5, 13  # unlike every size of EncoderConfig.tiny()
 PRESETS = ("mini", "minilm_l6", "bert_base", "roberta_base")
@@ -47,6 +49,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "post-rms": {"norm_kind": "rms", "norm_bias": False},
     "post-unrolled": {"scan_layers": False},
     "post-dropout": DROPOUT,
+    "post-deployed": DROPOUT,
     "pre": PRE,
     "pre-no-final-norm": PRE | {"final_norm": False},
     "pre-no-embedding-norm": PRE | {"embedding_norm": False},
@@ -54,6 +57,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "pre-rms": PRE | {"norm_kind": "rms"},
     "pre-unrolled": PRE | {"scan_layers": False, "windows": (2, None)},
     "pre-dropout": PRE | DROPOUT,
+    "pre-deployed": PRE | DROPOUT,
     "norm-eps": {"norm_eps": 1e-5},
     "norm-no-bias": {"norm_bias": False},
     "gelu-tanh": {"activation": "gelu_tanh", "mlm_activation": "gelu_tanh"},
@@ -79,16 +83,33 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def variants() -> dict[str, EncoderConfig]:
+# Between them every value of every field: what stands on the variants, one after the other.
+CLASSIFIERS: tuple[ClassifierConfig, ...] = (
+    PLAIN,
+    ClassifierConfig(num_classes=7, pooling="first", activation="tanh", transform_bias=True, norm=False),
+    ClassifierConfig(num_classes=11, pooling=None, activation=None, transform_bias=False, norm=False),
+    ClassifierConfig(num_classes=7, pooling="mean", activation="gelu_exact", transform_bias=False, norm=True),
+    ClassifierConfig(num_classes=11, pooling="late", activation="silu", transform_bias=True, norm=True),
+    ClassifierConfig(num_classes=11, pooling=None, activation="gelu_tanh", transform_bias=True, norm=True),
+    ClassifierConfig(num_classes=7, pooling="late", activation="relu", transform_bias=False, norm=False),
+)
+
+
+def variants() -> dict[str, Form]:
     """Every variant by name; without dropout unless it is about dropout."""
     off: dict[str, Any] = dict.fromkeys(DROPOUT, 0.0)
-    return {name: dataclasses.replace(EncoderConfig.tiny(), **(off | dict(change))) for name, change in CHANGES.items()}
+    configs = {
+        name: dataclasses.replace(EncoderConfig.tiny(), **(off | dict(change))) for name, change in CHANGES.items()
+    }
+    return {
+        name: Form(config, classifier=CLASSIFIERS[index % len(CLASSIFIERS)], deployed=name.endswith("-deployed"))
+        for index, (name, config) in enumerate(configs.items())
+    }
 
 
-def presets() -> dict[str, EncoderConfig]:
-    """Encoders of full size, checked by name only; without dropout."""
-    off: dict[str, Any] = dict.fromkeys(DROPOUT, 0.0)
-    return {name: dataclasses.replace(getattr(EncoderConfig, name)(), **off) for name in PRESETS}
+def presets() -> dict[str, Form]:
+    """Encoders of full size, checked by name only, as they are deployed."""
+    return {name: Form(getattr(EncoderConfig, name)(), deployed=True) for name in PRESETS}
 
 
 def sizes_of(config: EncoderConfig) -> Sizes:

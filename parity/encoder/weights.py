@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from jax_encoder.config import EncoderConfig
-from parity.locate import value_of
-from parity.randomise import Rule
-from parity.weights import Row, same
+from parity.cases.randomise import Rule
+from parity.encoder.table import Row, same
+from parity.judge.locate import value_of
 
 Layout = tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]
 _AXES = (
@@ -37,21 +37,22 @@ def rows(config: EncoderConfig) -> list[Row]:
         (r"mlp\.(gate|up|down)\.bias", r"mlp.\1.bias", (same, same)),
     )
     stacked = range(0 if config.first_attention_norm else 1, len(set(config.layer_groups)))
-    squares = r"lm\.encoder\.embedding_projection|lm\.head\.transform|pooler\.dense"
+    linear = r"encoder\.embedding_projection|head\.transform|pooler\.dense|classifier\.(?:transform|output)"
+    norms = r"encoder\.embedding\.norm|encoder\.final_norm|head\.norm|classifier\.norm"
     return [
-        Row(r"lm\.encoder\.embedding\.(word|position|token_type)", r"lm.encoder.embedding.\1.weight"),
-        Row(r"lm\.encoder\.relative_bias\.table", "lm.encoder.relative_bias.table.weight", optional=True),
-        Row(r"lm\.head\.decoder", "lm.head.decoder.weight", optional=True),
-        Row(r"lm\.(encoder\.embedding\.norm|encoder\.final_norm|head\.norm)\.scale", r"lm.\1.weight", optional=True),
-        Row(r"lm\.(encoder\.embedding\.norm|encoder\.final_norm|head\.norm)\.bias", r"lm.\1.bias", optional=True),
-        Row(rf"({squares})\.kernel", r"\1.weight", *TRANSPOSED, optional=True),
-        Row(rf"({squares}|lm\.head)\.bias", r"\1.bias", optional=True),
+        Row(r"encoder\.embedding\.(word|position|token_type)", r"encoder.embedding.\1.weight"),
+        Row(r"encoder\.relative_bias\.table", "encoder.relative_bias.table.weight", optional=True),
+        Row(r"head\.decoder", "head.decoder.weight", optional=True),
+        Row(rf"({norms})\.scale", r"\1.weight", optional=True),
+        Row(rf"({norms})\.bias", r"\1.bias", optional=True),
+        Row(rf"({linear})\.kernel", r"\1.weight", *TRANSPOSED, optional=True),
+        Row(rf"({linear}|head)\.bias", r"\1.bias", optional=True),
         *(
-            Row(rf"lm\.encoder\.layers\.{ours}", f"lm.encoder.layers.{{layer}}.{theirs}", *layout, stacked, True)
+            Row(rf"encoder\.layers\.{ours}", f"encoder.layers.{{layer}}.{theirs}", *layout, stacked, True)
             for ours, theirs, layout in in_layers
         ),
         *(
-            Row(rf"lm\.encoder\.first\.{ours}", f"lm.encoder.layers.0.{theirs}", *layout, optional=True)
+            Row(rf"encoder\.first\.{ours}", f"encoder.layers.0.{theirs}", *layout, optional=True)
             for ours, theirs, layout in in_layers
         ),
     ]
@@ -61,23 +62,31 @@ def draws(config: EncoderConfig) -> list[Rule]:
     """How each of our parameters is drawn at random."""
     D, F, C = config.embed_dim, config.mlp_dim, config.num_heads * config.head_dim
     return [
-        Rule(r"lm\.encoder\.(embedding\.(word|position|token_type)|relative_bias\.table)", "table"),
-        Rule(r"lm\.head\.decoder", "kernel", config.table_width),
-        Rule(r"lm\.encoder\.embedding_projection\.kernel", "kernel", config.table_width),
+        Rule(r"encoder\.(embedding\.(word|position|token_type)|relative_bias\.table)", "table"),
+        Rule(r"head\.decoder", "kernel", config.table_width),
+        Rule(r"encoder\.embedding_projection\.kernel", "kernel", config.table_width),
         Rule(r".*\.scale", "scale"),
         Rule(r".*\.bias", "bias"),
-        Rule(r".*\.(query|key|value|gate|up|transform|dense)\.kernel", "kernel", D),
+        Rule(r".*\.(query|key|value|gate|up|transform|dense|output)\.kernel", "kernel", D),
         Rule(r".*\.out\.kernel", "kernel", C),
         Rule(r".*\.down\.kernel", "kernel", F),
     ]
 
 
-def axes_of(site: str) -> str:
-    """The letters of a value's axes; of a parameter, in torch's layout: O out, I in, C channels."""
+def axes_of(site: str, pooling: str | None = "first") -> str:
+    """The letters of a value's axes; of a parameter, in torch's layout: O out, I in.
+
+    Args:
+        site: its name.
+        pooling: of the classifier, which decides whether it has positions.
+    """
     name = value_of(site)
-    if name.startswith(("lm.", "pooler.dense.")):
-        return "" if "embedding" in name and "norm" not in name else "OI" if name.endswith("weight") else "C"
-    last = name.rsplit(".", 1)[-1]
-    if name.startswith("pooler.") or name == "mean_pool":
+    if name.endswith((".weight", ".bias")):
+        return "" if "embedding" in name and "norm" not in name else "OI" if name.endswith("weight") else "O"
+    part, _, last = name.rpartition(".")
+    if part == "classifier":
+        positions = "T" * (pooling is None or (pooling == "late" and last not in ("late_pooled", "logits")))
+        return f"B{positions}{'C' if last == 'logits' else 'D'}"
+    if part == "pooler" or name == "mean_pool":
         return "BD"
     return _AXES.get(last, "BTD" if name not in ("projection", "mlm", "trained") else "")

@@ -1,1 +1,1 @@
-"""Binds the core to jax_encoder and to transformers' own classes, family by family."""
+"""Are the published families read right? Our encoder against transformers' own classes."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
-from parity.cases import Case, from_segments
+from parity.cases.case import Case, from_segments
 
 # The others need masks or word tables of their own, which the reference gets.
 CASES = (

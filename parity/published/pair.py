@@ -1,6 +1,5 @@
 """A family's class and our model, with equal parameters, on one case: values at tokens, loss and gradients."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,19 +13,19 @@ from jax_encoder import masks
 from jax_encoder.huggingface.carry import NEW, carry_in, carry_out, unstacked
 from jax_encoder.huggingface.checkpoint import Checkpoint
 from jax_encoder.model import Model, ModelTaps, Outputs, shapes_of
-from parity import programs
-from parity.cases import Case
+from parity.cases.case import Case
+from parity.cases.randomise import randomise
 from parity.encoder.backward import name_of, scales_among
 from parity.encoder.inputs import array
 from parity.encoder.weights import draws
 from parity.errors import MismatchError
+from parity.graph import programs
+from parity.judge.sites import Site, flatten, leaves
+from parity.judge.subject import Part, Trace
 from parity.published import oracle
 from parity.published.form import Published
 from parity.published.inputs import Inputs
 from parity.published.oracle import Values
-from parity.randomise import Rule, randomise
-from parity.sites import Site, flatten, leaves
-from parity.subject import Part, Trace
 
 _LOSS = "projection"
 
@@ -123,7 +122,7 @@ class Pair:
             return sum((one * jnp.asarray(direction)).sum() for one, direction in pairs), values
 
         params = {name: jnp.asarray(value) for name, value in self.params.items()}
-        run = jax.jit(jax.value_and_grad(project, has_aux=True), compiler_options=programs.QUICKLY)
+        run = programs.quickly(jax.value_and_grad(project, has_aux=True))
         (total, values), grads = run(params)
         return values, total, {name: np.asarray(grad) for name, grad in grads.items()}
 
@@ -140,12 +139,7 @@ class Pair:
 
 def _draw(published: Published) -> dict[str, np.ndarray]:
     """Every parameter of ours, at random."""
-    config = published.config
-    rules = [rule._replace(name=rule.name.replace(r"lm\.", "")) for rule in draws(config)]
-    # The encoder's rules know the names of kernels wherever they stand.
-    rules.append(Rule(r"classifier\.output\.kernel", "kernel", config.embed_dim))
-    shapes = shapes_of(config, published.parts)
-    return randomise(shapes, [rule for rule in rules if any(re.fullmatch(rule.name, name) for name in shapes)], seed=0)
+    return randomise(shapes_of(published.config, published.parts), draws(published.config), seed=0)
 
 
 def _values(outputs: Outputs, taps: ModelTaps, inputs: Inputs, published: Published) -> Values:

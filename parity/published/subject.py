@@ -1,22 +1,21 @@
 """What `python -m parity check --against transformers` checks: every class of every family, or one checkpoint."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import transformers
 
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.checkpoint import Checkpoint, load
 from jax_encoder.huggingface.families import FAMILIES
-from parity.cases import Sizes
-from parity.check import choose
+from parity.cases.case import Sizes
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.variants import sizes_of
 from parity.errors import UsageError
+from parity.judge.check import choose
 from parity.published.form import Published
 from parity.published.inputs import CASES
 from parity.published.pair import Pair
-from parity.verdict import PrecisionRun
 
 __all__ = ["CASES", "PublishedSubject", "subject"]
 
@@ -75,15 +74,6 @@ class PublishedSubject(EncoderSubject):
 
     def environment(self) -> Mapping[str, str]:
         return {**super().environment(), "transformers": transformers.__version__}
-
-    def precision(
-        self,
-        variants: Sequence[str],
-        cases: Sequence[str],
-        dtypes: Sequence[str],
-        progress: Callable[[str, str], object],
-    ) -> tuple[PrecisionRun, ...]:
-        raise UsageError("--dtype measures our rounding beside our own reference's: leave out --against transformers")
 
 
 class CheckpointSubject(PublishedSubject):

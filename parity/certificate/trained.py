@@ -1,0 +1,78 @@
+"""Checks the parameters that a training run has come to, on text that it has never seen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from jax_encoder.config import EncoderConfig
+from jax_encoder.data.batches import EvaluationBatches
+from jax_encoder.data.masking import Batch, Masking
+from jax_encoder.data.packing import load_rows
+from jax_encoder.data.tokenizer import load_tokenizer, vocabulary_of
+from jax_encoder.params import named
+from jax_encoder.training.run_folder import RunFolder
+from jax_encoder.training.session import Trained, load_trained
+from parity.cases.case import Case, from_segments
+from parity.certificate.certificate import digest, digest_text
+from parity.encoder.form import Form
+from parity.encoder.pair import Pair
+from parity.encoder.subject import EncoderSubject
+from parity.judge.check import compare_trace
+from parity.judge.compare import SEMANTIC
+from parity.judge.verdict import Report, Run
+
+ROWS = 5
+
+
+def check_run(path: Path) -> Report:
+    """Compares the newest whole checkpoint of a run with the reference at every site, in float64.
+
+    The input is the first held-out rows as evaluation masks them, packed as training packs them.
+
+    Raises:
+        InputError: no run, or no whole checkpoint, in `path`.
+        MismatchError: the parameters of the two sides cannot be brought together.
+    """
+    trained = load_trained(path)
+    folder = RunFolder(path)
+    masking = Masking(vocabulary_of(load_tokenizer(folder.tokenizer)), trained.config.text.mask_rate)
+    batch = EvaluationBatches(load_rows(folder.rows, "held_out"), masking, batch_size=ROWS)[0]
+    with EncoderSubject().session():
+        environment = {"step": str(trained.step), **EncoderSubject().environment()}
+        params = {name: array.astype(np.float64) for name, array in named(trained.params).items()}
+        runs = tuple(_runs(path.name, trained.encoder, params, _case(batch)))
+    name = f"{path}: trained in jax_encoder, repeated in torch_ref"
+    return Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, folder, batch))
+
+
+def _runs(name: str, encoder: EncoderConfig, params: dict[str, np.ndarray], case: Case) -> Iterator[Run]:
+    """As it is deployed and, if anything is dropped then, as it was trained."""
+    for deployed in (True, False):
+        form = Form.trained(encoder, deployed=deployed)
+        if deployed or form.drops:
+            trace = Pair.build(form, params)(case)
+            compared = compare_trace(trace, replay=True)
+            what = case.name if deployed else f"{case.name}, with dropout"
+            yield Run(name, what, compared.comparisons, trace.inadequate, *compared[1:])
+
+
+def _hashes(trained: Trained, folder: RunFolder, batch: Batch) -> dict[str, str]:
+    """SHA-256 of all that the report is about."""
+    return {
+        "weights": digest({name: np.asarray(array) for name, array in named(trained.params).items()}),
+        "config": digest_text(folder.encoder_text()),
+        "held-out rows": digest({name: np.asarray(value) for name, value in batch._asdict().items()}),
+    }
+
+
+def _case(batch: Batch) -> Case:
+    return Case(
+        name="held-out",
+        exposes="whatever the trained network computes on real text",
+        tokens_BT=batch.tokens,
+        mask_BTS=from_segments(batch.segments),
+        positions_BT=batch.positions,
+        token_types_BT=None,
+        segments_BT=batch.segments,
+    )

@@ -1,0 +1,1 @@
+"""Compares, locates, describes and comes to a verdict; numpy only, so that it cannot share a framework's mistakes."""

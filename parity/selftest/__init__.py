@@ -1,0 +1,1 @@
+"""Is the harness itself right? Every mistake of the catalogue made on purpose, and encoders without one."""

@@ -1,0 +1,58 @@
+"""Every tier of the harness tried on itself: the mistakes of each catalogue, and random encoders without one."""
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+from parity.encoder import outcomes as encoder
+from parity.encoder.bugs.catalogue import MODEL_BUGS
+from parity.encoder.subject import EncoderSubject
+from parity.fuzz import problems
+from parity.fuzz.search import search
+from parity.judge.bug import Bug
+from parity.judge.outcome import Outcome
+from parity.optimizer import bench as optimizer
+from parity.optimizer.bugs import OPTIMIZER_BUGS
+from parity.precision import runs as precision
+from parity.precision.bugs import PRECISION_BUGS
+from parity.selftest.table import Clean
+from parity.training import runs as training
+from parity.training.bugs import TRAINING_BUGS
+
+CATALOGUE: tuple[Bug, ...] = (*MODEL_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *PRECISION_BUGS)
+# A mistake may be made at several tiers: an untied decoder shows in a gradient and in a training run.
+NAMES = tuple(dict.fromkeys(bug.name for bug in CATALOGUE))
+
+
+def outcomes(
+    names: frozenset[str] | None = None, progress: Callable[[str], object] = lambda bug: None
+) -> Iterator[Outcome]:
+    """Makes every mistake of the catalogue on purpose.
+
+    Args:
+        names: of the mistakes; None takes all.
+        progress: called with a mistake's name when it was made on the first side.
+    """
+
+    def in_float64() -> Iterator[Outcome]:
+        with EncoderSubject().session():
+            yield from chain(encoder.outcomes(names), optimizer.outcomes(names), training.outcomes(names))
+
+    last = ""
+    for one in chain(in_float64(), precision.outcomes(names)):
+        if one.bug != last:
+            progress(one.bug)
+        last = one.bug
+        yield one
+
+
+def clean(examples: int, seed: int) -> tuple[Clean, ...]:
+    """Runs random encoders without a mistake, in every dtype."""
+    found = []
+    for dtype in ("float64", "float32", "bfloat16"):
+        if examples:
+            drawn = problems.drawn((dtype,))
+            with EncoderSubject().session():
+                result = search(drawn, problems.reason_of, seed=seed, examples=examples, seconds=math.inf)
+            found.append(Clean(f"random encoders in {dtype}", result.tried, result.reason))
+    return tuple(found)

@@ -1,0 +1,144 @@
+"""Mistakes in a training loop, made in the reference."""
+
+import dataclasses
+
+from parity.judge.bug import Bug
+from parity.training import trainers
+from torch_ref.training import Trainer
+
+_RATE, _LOSS, _NORM = r"step \d+ learning_rate", r"step \d+ loss", r"step \d+ gradient_norm"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingBug(Bug):
+    """A mistake between a batch and the parameters that it leads to.
+
+    Attributes:
+        trainer: the loop that makes it.
+        step: the first that it shows at.
+    """
+
+    trainer: type[Trainer]
+    step: int = 1
+
+
+TRAINING_BUGS: tuple[TrainingBug, ...] = (
+    TrainingBug(
+        name="accumulate-mean",
+        mistake="the means of micro-batches are averaged, however many targets each has",
+        where=_LOSS,
+        trainer=trainers.MeanOfMeans,
+        source="transformers#34191",
+    ),
+    TrainingBug(
+        name="accumulate-sum",
+        mistake="the means of micro-batches are added up",
+        where=_LOSS,
+        trainer=trainers.NotDivided,
+        source="transformers#34191",
+    ),
+    TrainingBug(
+        name="accumulate-divided-twice",
+        mistake="the mean over all targets is divided by the number of micro-batches again",
+        where=_LOSS,
+        trainer=trainers.DividedTwice,
+    ),
+    TrainingBug(
+        name="accumulate-last-only",
+        mistake="only the gradient of the last micro-batch is left",
+        where=_NORM,
+        trainer=trainers.LastGradientOnly,
+    ),
+    TrainingBug(
+        name="accumulate-updates",
+        mistake="the parameters move after every micro-batch",
+        where=_LOSS,
+        trainer=trainers.UpdatesEachMicroBatch,
+    ),
+    TrainingBug(
+        name="loss-denominator-filler",
+        mistake="the loss is divided by all columns to predict, filler included",
+        where=_LOSS,
+        trainer=trainers.PerFiller,
+        source="transformers#34191",
+    ),
+    TrainingBug(
+        name="loss-denominator-tokens",
+        mistake="the loss is divided by the number of tokens, not of targets",
+        where=_LOSS,
+        trainer=trainers.PerToken,
+        source="transformers#34191",
+    ),
+    TrainingBug(
+        name="loss-denominator-rows",
+        mistake="the means of rows are averaged, however many targets each has",
+        where=_LOSS,
+        trainer=trainers.MeanOfRows,
+        source="transformers#34191",
+    ),
+    TrainingBug(
+        name="loss-ignored-index",
+        mistake="filler is predicted, too",
+        where=_LOSS,
+        trainer=trainers.FillerCounts,
+        source="transformers#22540",
+    ),
+    TrainingBug(
+        name="dropout-off",
+        mistake="the model is left in evaluation mode",
+        where=_LOSS,
+        trainer=trainers.NoDropout,
+    ),
+    TrainingBug(
+        name="dropout-scale",
+        mistake="what dropout keeps is not divided by the probability of being kept",
+        where=_LOSS,
+        trainer=trainers.NotRescaled,
+    ),
+    TrainingBug(
+        name="dropout-repeated",
+        mistake="every micro-batch drops what the first one drops",
+        where=_LOSS,
+        trainer=trainers.OneMaskForAll,
+    ),
+    TrainingBug(
+        name="pack-leak",
+        mistake="the documents of a row see one another",
+        where=_LOSS,
+        trainer=trainers.SharedRows,
+    ),
+    TrainingBug(
+        name="untied",
+        mistake="the decoder is a copy of the word table, and trained by itself",
+        where=_NORM,
+        trainer=trainers.Untied,
+        source="HF PT/Flax tests",
+    ),
+    TrainingBug(
+        name="head-bias-frozen",
+        mistake="the bias of the decoder is never moved",
+        where=r"step \d+ parameter head\.bias",
+        trainer=trainers.WithoutHeadBias,
+        source="HF gradient script",
+    ),
+    TrainingBug(
+        name="clip-before-accumulation",
+        mistake="gradients are clipped after every micro-batch, not once",
+        where=_NORM,
+        trainer=trainers.ClipsEachMicroBatch,
+    ),
+    TrainingBug(
+        name="zero-grad-forgotten",
+        mistake="the gradients of the step before are still there",
+        where=_NORM,
+        trainer=trainers.KeepsGradients,
+        step=2,
+    ),
+    TrainingBug(
+        name="schedule-per-micro-batch",
+        mistake="the learning rate goes on with every micro-batch",
+        where=_RATE,
+        trainer=trainers.ScheduleEachMicroBatch,
+        step=2,
+    ),
+)

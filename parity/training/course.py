@@ -1,0 +1,71 @@
+"""What two training runs are taught: a small encoder, and real text made into batches as training makes them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from jax_encoder.config import EncoderConfig
+from jax_encoder.data import corpus, tokenizer
+from jax_encoder.data.batches import Batches
+from jax_encoder.data.masking import Masking
+from jax_encoder.data.packing import pack
+from jax_encoder.training.choose import fit_vocabulary, row_length
+from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig
+
+Preset = Literal["modernbert", "bert"]
+
+# Two layers of ModernBERT's and of BERT's form, no two sizes equal, with dropout wherever a config can have it.
+_SIZES: dict[str, Any] = {
+    "embed_dim": 48,
+    "num_layers": 2,
+    "layer_groups": (0, 1),
+    "num_heads": 3,
+    "num_key_value_heads": 3,
+    "head_dim": 16,
+    "mlp_dim": 80,
+    "max_len": 64,
+}
+_DROPOUT: dict[str, Any] = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), 0.1)
+_WINDOWS: dict[str, Any] = {"windows": (None, 8), "rope_thetas": (160_000.0, 10_000.0)}
+PRESETS: dict[str, EncoderConfig] = {
+    "modernbert": dataclasses.replace(EncoderConfig.mini(), **_SIZES | _DROPOUT | _WINDOWS),
+    "bert": dataclasses.replace(EncoderConfig.tiny(), **_SIZES | _DROPOUT),
+}
+VOCAB, BATCH, DOCUMENTS, MASK_RATE = 512, 8, 1500, 0.3
+
+
+class Course(NamedTuple):
+    """An encoder, how to train it, and on what."""
+
+    preset: Preset
+    encoder: EncoderConfig
+    config: PretrainConfig
+    batches: Batches
+
+
+def prepare(preset: Preset, *, steps: int, accumulate: int, seed: int = 0, data: Sequence[str] = ()) -> Course:
+    """Makes batches as training does, from so little text that it takes seconds.
+
+    Args:
+        preset: one of `PRESETS`.
+        steps: how many there will be.
+        accumulate: micro-batches to a step.
+        seed: of the initial parameters, the order of rows, the masks and dropout.
+        data: files or globs; none takes the State of the Union addresses.
+
+    Raises:
+        InputError: text that cannot be used, or numbers that cannot work.
+    """
+    options = OptimizerOptions(warmup_steps=steps // 10)
+    model = ModelOptions(matmul_precision="highest")
+    config = PretrainConfig(
+        steps=steps, batch_size=BATCH, accumulate=accumulate, seed=seed, model=model, optimizer=options
+    )
+    config.check()
+    every = (corpus.load_files(data) if data else corpus.load_sotu()).train
+    documents = every[:: max(1, len(every) // DOCUMENTS)][:DOCUMENTS]
+    chosen = tokenizer.train_tokenizer(documents, kind="wordpiece", vocab_size=VOCAB)
+    vocabulary = tokenizer.vocabulary_of(chosen)
+    encoder = fit_vocabulary(PRESETS[preset], VOCAB, vocabulary.size)
+    packed = pack(tokenizer.encode(chosen, documents), vocabulary, row_length=row_length(model, encoder))
+    return Course(preset, encoder, config, Batches(packed, Masking(vocabulary, MASK_RATE), batch_size=BATCH, seed=seed))

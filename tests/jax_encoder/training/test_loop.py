@@ -1,0 +1,224 @@
+import dataclasses
+import io
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from jax_encoder.training import metrics
+from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig, TextOptions
+from jax_encoder.training.interrupt import Interrupt
+from jax_encoder.training.loop import Outcome, train
+from jax_encoder.training.prepare import prepare
+from jax_encoder.training.run_folder import RunFolder
+from jax_encoder.training.session import Session, load_trained, open_session
+from tests.jax_encoder.training.helpers import write_corpus
+
+STEPS = 8
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=120)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Session:
+    """A run that has not begun; dropout is on, and its rows run out before its steps do."""
+    folder = tmp_path_factory.mktemp("prepared")
+    write_corpus(folder / "corpus.txt")
+    config = PretrainConfig(
+        run=str(folder / "run"),
+        steps=STEPS,
+        batch_size=4,
+        accumulate=2,
+        eval_every=3,
+        checkpoint_every=4,
+        text=TextOptions(data=(str(folder / "corpus.txt"),), vocab_size=120, max_eval_rows=3),
+        model=ModelOptions(preset="tiny"),
+        optimizer=OptimizerOptions(learning_rate=1e-3, warmup_steps=2),
+    )
+    return prepare(config, quiet())
+
+
+@pytest.fixture(scope="module")
+def reopen(prepared):
+    """Opens a run's folder as a new process would, but for the compiled programs."""
+    return lambda path: open_session(RunFolder(path))._replace(program=prepared.program)
+
+
+@pytest.fixture(scope="module")
+def whole(prepared, reopen, tmp_path_factory) -> Session:
+    """The run without interruption."""
+    path = tmp_path_factory.mktemp("whole") / "run"
+    shutil.copytree(prepared.folder.path, path)
+    session = reopen(path)
+    assert train(session, quiet()) == Outcome(STEPS, None)
+    return session
+
+
+@pytest.fixture
+def session(prepared, reopen, tmp_path) -> Session:
+    """The run before its first step, in a folder of its own."""
+    shutil.copytree(prepared.folder.path, tmp_path / "run")
+    return reopen(tmp_path / "run")
+
+
+class Disturbed:
+    """Batches that do something before a certain one is made."""
+
+    def __init__(self, batches, at: int, act):
+        self.batches, self.at, self.act = batches, at, act
+
+    def batch(self, step: int):
+        if step == self.at:
+            self.act()
+        return self.batches.batch(step)
+
+
+def lines(session: Session) -> list[dict]:
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in metrics.read(session.folder.metrics)]
+
+
+def assert_same_run(one: Session, other: Session) -> None:
+    assert lines(one) == lines(other)
+    like = one.program.init()
+    one_state, other_state = (session.checkpoints.restore(like).state for session in (one, other))
+    assert jax.tree.structure(one_state) == jax.tree.structure(other_state)
+    for a, b in zip(jax.tree.leaves(one_state), jax.tree.leaves(other_state), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_whole_run_leaves_what_it_should(whole):
+    records = lines(whole)
+    train_steps = [record["step"] for record in records if record["split"] == "train"]
+    held_out_steps = [record["step"] for record in records if record["split"] == "held_out"]
+    assert train_steps == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert held_out_steps == [3, 6, 8]
+    assert whole.checkpoints.steps() == [4, 8]
+    first = records[0]
+    assert first.keys() == {"split", "step", "loss", "accuracy", "grad_norm", "learning_rate", "tokens"}
+    assert first["tokens"] == np.count_nonzero(whole.batches.batch(0).segments)
+    assert first["learning_rate"] == pytest.approx(1e-3 / 3)
+
+
+def test_evaluation_is_the_mean_over_all_targets_of_the_held_out_rows(whole):
+    params = load_trained(whole.folder.path).params
+    sums = [whole.program.evaluate(params, batch) for batch in whole.held_out]
+    last = metrics.of_split(whole.folder.metrics, "held_out")[-1]
+    assert last["targets"] == sum(np.count_nonzero(batch.weights) for batch in whole.held_out)
+    assert last["loss"] == pytest.approx(float(sum(s.loss for s in sums)) / last["targets"], rel=1e-6)
+    assert last["accuracy"] == pytest.approx(float(sum(s.correct for s in sums)) / last["targets"], rel=1e-6)
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_a_signal_saves_and_the_rest_is_the_same_bit_for_bit(session, whole, reopen, number, name):
+    asked = Disturbed(session.batches, 5, lambda: os.kill(os.getpid(), number))
+    step, stopped_by = train(session._replace(batches=asked), quiet())
+    assert stopped_by == name
+    assert 3 <= step < STEPS
+    assert session.checkpoints.newest() == step == lines(session)[-1]["step"]
+    again = reopen(session.folder.path)
+    assert train(again, quiet()) == Outcome(STEPS, None)
+    assert_same_run(again, whole)
+
+
+def test_a_crash_between_checkpoints_loses_nothing_but_time(session, whole, reopen):
+    def crash():
+        raise RuntimeError("the disk is on fire")
+
+    with pytest.raises(RuntimeError, match="the disk is on fire"):
+        train(session._replace(batches=Disturbed(session.batches, 7, crash)), quiet())
+    assert session.checkpoints.newest() == 4
+    assert lines(session)[-1]["step"] > 4
+    again = reopen(session.folder.path)
+    train(again, quiet())
+    assert_same_run(again, whole)
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(whole, reopen, tmp_path):
+    shutil.copytree(whole.folder.path, tmp_path / "run")
+    again = reopen(tmp_path / "run")
+    (again.folder.checkpoints / "step_00000008" / "_METADATA").write_text("{}")
+    console = quiet()
+    train(again, console)
+    text = console.file.getvalue()
+    assert "the checkpoint of step 8 is damaged: step_00000008/_METADATA is not what was written" in text
+    assert "going back to step 4" in text
+    assert_same_run(again, whole)
+
+
+def test_a_complete_run_is_left_as_it_is(whole):
+    before = {path: path.stat().st_mtime_ns for path in whole.folder.path.rglob("*")}
+    assert train(whole, quiet()) == Outcome(STEPS, None)
+    assert {path: path.stat().st_mtime_ns for path in whole.folder.path.rglob("*")} == before
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(session):
+    state = session.program.init()
+    bias = state.params["head"]["bias"]
+    state.params["head"]["bias"] = bias.at[3].set(np.nan)
+    session.checkpoints.save(state)
+    with pytest.raises(FloatingPointError) as raised:
+        train(session, quiet())
+    assert str(raised.value) == (
+        "loss is nan at step 1; nothing after step 0 is saved. Start a new run with a lower --learning-rate, a longer "
+        "--warmup-steps or a lower --clip-norm"
+    )
+    assert session.checkpoints.steps() == [0]
+    assert lines(session) == []
+
+
+def test_a_second_ctrl_c_stops_at_once(session):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        while signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(session._replace(batches=Disturbed(session.batches, 3, twice)), quiet())
+    assert int(session.checkpoints.restore(session.program.init()).state.step) <= 3
+
+
+def test_signals_are_given_back():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with Interrupt() as interrupt:
+        assert interrupt.name is None
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupt.name == "SIGTERM"
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_trained_parameters_can_be_read(whole):
+    encoder, config, params, step = load_trained(whole.folder.path)
+    assert (encoder, step) == (whole.encoder, STEPS)
+    assert config == dataclasses.replace(whole.config, run=str(whole.folder.path))
+    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, whole.program.init().params)
+
+
+def test_without_a_terminal_there_are_plain_lines(session):
+    console = quiet()
+    train(session, console)
+    shown = console.file.getvalue().splitlines()
+    assert [line.split("  ")[0] for line in shown if "tokens/s" in line] == [f"step {n}/8" for n in range(1, 9)]
+    assert len([line for line in shown if "held-out loss" in line]) == 3
+
+
+def test_on_a_terminal_there_is_a_bar(session):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    train(session, console)
+    assert "8/8" in console.file.getvalue()
+    assert "lr 6.70e-05" in console.file.getvalue()
+
+
+def test_the_folder_holds_the_text_as_it_was(prepared, reopen):
+    again = reopen(Path(prepared.folder.path))
+    for step in (0, 100):
+        for a, b in zip(prepared.batches.batch(step), again.batches.batch(step), strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -1,0 +1,113 @@
+"""The parameters that a training run came to are checked as they lie in its folder."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig, TextOptions
+from jax_encoder.training.prepare import prepare
+from jax_encoder.training.session import load_trained
+from parity import cli
+from parity.certificate import trained
+from parity.certificate.certificate import digest
+from parity.certificate.trained import check_run
+from parity.judge.verdict import Verdict
+from parity.report import record
+from tests.jax_encoder.training.helpers import write_corpus
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run at its first checkpoint."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_corpus(folder / "corpus.txt")
+    config = PretrainConfig(
+        run=str(folder / "run"),
+        steps=2,
+        batch_size=4,
+        text=TextOptions(data=(str(folder / "corpus.txt"),), vocab_size=120),
+        model=ModelOptions(preset="tiny"),
+        optimizer=OptimizerOptions(warmup_steps=0),
+    )
+    prepare(config, Console(file=io.StringIO()))
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def report(run_folder):
+    return check_run(run_folder)
+
+
+@pytest.mark.slow
+def test_a_run_passes_and_says_which_step_it_is_of(report):
+    assert report.verdict is Verdict.PASS
+    assert report.environment["step"] == "0"
+    (run,) = report.runs
+    assert (run.variant, run.case) == ("run", "held-out")
+    assert run.comparisons[0].shape[0] == trained.ROWS
+
+
+@pytest.mark.slow
+def test_another_function_is_found(run_folder, monkeypatch):
+    monkeypatch.setattr(
+        "torch_ref.attention.Attention._split_heads", lambda self, x: x.unflatten(-1, (self.head_dim, -1)).mT
+    )
+    report = check_run(run_folder)
+    assert report.verdict is Verdict.FAIL_SEMANTIC
+    assert report.runs[0].comparisons[report.runs[0].first_to_differ].site == "layers.0.attention.query"
+
+
+@pytest.mark.slow
+def test_command_line(run_folder, tmp_path, capsys):
+    assert cli.main(["trained", str(run_folder), "--json", str(tmp_path / "parity.json")]) == 0
+    assert capsys.readouterr().out.startswith("parity PASS: 1 variant x 1 case, ")
+    assert json.loads((tmp_path / "parity.json").read_text())["verdict"] == "PASS"
+
+
+def edited(path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.slow
+def test_a_certificate_holds_until_something_changes(run_folder, tmp_path, capsys):
+    folder = tmp_path / "moved"
+    shutil.copytree(run_folder, folder)
+    assert cli.main(["trained", str(folder), "--json", str(folder / "parity.json")]) == 0
+    hashes = record.from_json((folder / "parity.json").read_text()).hashes
+    assert list(hashes) == ["weights", "config", "held-out rows"]
+    capsys.readouterr()
+    assert cli.main(["verify", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith("parity verified: PASS, ")
+
+    edited(folder / "config.json", '"norm_eps": 1e-12', '"norm_eps": 1e-05')
+    assert cli.main(["verify", str(folder)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"parity NOT verified: the config changed: SHA-256 was {hashes['config'][:12]} and is ")
+    assert len(lines) == 2
+
+    shutil.rmtree(folder / "checkpoints")
+    assert cli.main(["verify", str(folder)]) == 2
+    assert "no checkpoint in" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_hash_of_the_weights_is_of_every_bit(run_folder, report):
+    first = load_trained(run_folder)
+    named = trained._named(first.params)
+    assert len(named) == 26
+    assert digest(named) == report.hashes["weights"]
+    name, array = next(iter(named.items()))
+    flipped = array.copy()
+    flipped.flat[-1] = np.nextafter(flipped.flat[-1], np.float32(1))
+    assert digest(named | {name: flipped}) != digest(named)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
+    assert cli.main(["trained", str(tmp_path)]) == 2
+    assert f"{tmp_path} has no config.json: it is not the folder of a run" in capsys.readouterr().err

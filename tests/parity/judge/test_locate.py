@@ -1,0 +1,75 @@
+"""Culprits by hand: which of several differences are made, and which have merely arrived."""
+
+import numpy as np
+import pytest
+
+from parity.judge.locate import culprits, feedable, is_derivative, value_of
+from tests.parity import helpers as toy
+
+READS = {
+    "a": (),
+    "b": ("a",),
+    "c": ("b",),
+    "alias": ("b",),
+    "d(l)/d(c)": (),
+    "d(l)/d(b)": ("d(l)/d(c)",),
+    "d(l)/d(a)": ("d(l)/d(b)",),
+    "d(l)/d(w)": ("d(l)/d(c)",),  # a parameter that enters c
+}
+FED = {name: True for name in READS if name != "d(l)/d(w)"}
+
+
+def made(free: str, local: str, **changes) -> list[str]:
+    """The culprits if these sites differ by themselves, and these on what they are fed."""
+
+    def comparisons(differing: str):
+        return [
+            toy.agreeing(site, error=1.0 if site in differing.split() else 0.0)
+            for site in (*READS, "extra", "d(l)/d(extra)")
+        ]
+
+    options = {"fed": FED, "reads": READS, "aliases": {"alias": "b"}} | changes
+    return [one.site for one in culprits(comparisons(free), comparisons(local), **options)]
+
+
+@pytest.mark.parametrize(
+    ("free", "local", "expected"),
+    [
+        ("a b c", "a", ["a"]),
+        ("b c", "b c", ["b", "c"]),
+        ("b c", "", []),
+        ("c", "b c", ["c"]),  # differs on what it is fed, but not by itself
+        ("b d(l)/d(a)", "b d(l)/d(a)", ["b"]),  # another function has another derivative
+        ("b d(l)/d(b)", "b d(l)/d(b)", ["b"]),  # and its value may be read by others
+        ("c d(l)/d(w)", "c d(l)/d(w)", ["c"]),
+        ("d(l)/d(w)", "d(l)/d(w)", ["d(l)/d(w)"]),
+        ("a d(l)/d(w)", "a d(l)/d(w)", ["a", "d(l)/d(w)"]),
+        ("d(l)/d(b) d(l)/d(a)", "d(l)/d(b)", ["d(l)/d(b)"]),
+        ("alias c", "alias c", ["alias"]),  # c reads b, which the reference gives two values
+        ("extra d(l)/d(extra)", "extra d(l)/d(extra)", ["extra"]),
+    ],
+)
+def test_culprits(free, local, expected):
+    assert made(free, local) == expected
+
+
+def test_what_could_not_be_fed_is_not_judged():
+    assert made("b c", "b c", fed=FED | {"b": False}) == ["b"]
+    assert made("d(l)/d(a)", "d(l)/d(a)", fed=FED | {"d(l)/d(b)": False}) == []
+    assert made("d(l)/d(a)", "d(l)/d(a)", fed=FED | {"a": False}) == []
+    assert made("d(l)/d(a)", "d(l)/d(a)") == ["d(l)/d(a)"]
+
+
+def test_feedable():
+    ours = np.ones((2, 3))
+    assert feedable(ours, np.zeros((2, 3)))
+    assert not feedable(ours, np.ones((3, 2)))
+    assert not feedable(ours, np.ones((2, 3), np.float32))
+    assert not feedable(ours, np.array([[1, 2, np.nan]] * 2))
+
+
+def test_names_of_derivatives():
+    assert is_derivative("d(mlm)/d(layers.0.attention.key)")
+    assert not is_derivative("layers.0.attention.key")
+    assert value_of("d(mlm)/d(layers.0.attention.key)") == "layers.0.attention.key"
+    assert value_of("embedding.word") == "embedding.word"
