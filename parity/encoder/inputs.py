@@ -18,6 +18,7 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
 from parity.cases.case import Case
 from parity.encoder.form import Form
+from parity.judge.crash import running
 from torch_ref import masks as torch_masks
 
 TARGETS = 4  # columns a row
@@ -126,10 +127,11 @@ class Inputs:
         if self.key is None:
             return None
         config, shape_BT = self.form.config, self.case.tokens_BT.shape
-        layers = [dropout.layer_keeps(self.key, layer, config, shape_BT) for layer in range(config.num_layers)]
+        with running("JAX"):
+            layers = [dropout.layer_keeps(self.key, layer, config, shape_BT) for layer in range(config.num_layers)]
+            embedding = dropout.embedding_keep(self.key, config, shape_BT)
         return torch_ref.EncoderKeeps(
-            tensor(dropout.embedding_keep(self.key, config, shape_BT)),
-            tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers),
+            tensor(embedding), tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers)
         )
 
 
