@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any, Literal, get_args
 
-from jax_encoder import presets
+from jax_encoder import presets, versions
 
 NormOrder = Literal["post", "pre"]
 NormKind = Literal["layer", "rms"]
@@ -26,10 +26,25 @@ _SIZES = (
 _COUNTS = ("num_token_types", "position_offset", "relative_buckets", "relative_max_distance")
 _RATES = ("embedding_dropout", "attention_dropout", "residual_dropout")
 
+# What saved configs of earlier versions lack. A new field has its row here, and they go on loading.
+_ADDED: versions.Added = {
+    2: {
+        "table_dim": lambda _: None,
+        "layer_groups": lambda fields: list(range(fields["num_layers"])),
+        "num_key_value_heads": lambda fields: fields["num_heads"],
+        "relative_buckets": lambda _: 0,
+        "relative_max_distance": lambda _: 0,
+        "mlm_activation": lambda fields: fields["activation"],
+        "mlm_transform_bias": lambda fields: fields["mlp_bias"],
+        "mlm_decoder_bias": lambda _: True,
+        "mlm_tied": lambda _: True,
+    },
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """One encoder: its sizes, its form and its dropout rates. Axis letters as in README.md.
+    """One encoder: its sizes, its form and its dropout rates. Axis letters as in docs/encoder.md.
 
     Attributes:
         vocab_size: V, rows of the word embedding.
@@ -213,15 +228,15 @@ class EncoderConfig:
         return self.embed_dim if self.table_dim is None else self.table_dim
 
     def to_json(self) -> str:
-        """The config as a JSON object, one field a line."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        """The config as a JSON object, one field a line, with the version that it is of."""
+        return json.dumps({versions.KEY: versions.newest(_ADDED), **dataclasses.asdict(self)}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "EncoderConfig":
-        """Reads what `to_json` wrote.
+        """Reads what `to_json` wrote, in this version or an earlier one.
 
         Raises:
-            ValueError: not a JSON object, a field unknown or missing, or a value refused.
+            ValueError: not a JSON object, of a newer version, a field unknown or missing, or a value refused.
         """
         try:
             values = json.loads(text)
@@ -229,12 +244,13 @@ class EncoderConfig:
             raise ValueError(f"the encoder config is not JSON: {error}") from None
         if not isinstance(values, dict):
             raise ValueError(f"the encoder config must be a JSON object, got {type(values).__name__}")
-        names = {field.name for field in dataclasses.fields(cls)}
-        if values.keys() != names:
-            unknown, missing = sorted(values.keys() - names), sorted(names - values.keys())
-            raise ValueError(f"the encoder config has unknown fields {unknown} and lacks {missing}")
-        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return cls(**fields)
+        names = [field.name for field in dataclasses.fields(cls)]
+        try:
+            read = versions.upgraded(values, names, _ADDED, what="the encoder config")
+            fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in read.items()}
+            return cls(**fields)
+        except TypeError as error:
+            raise ValueError(f"the encoder config holds a value of the wrong kind: {error}") from None
 
     @classmethod
     def tiny(cls) -> "EncoderConfig":

@@ -4,7 +4,11 @@ import dataclasses
 import math
 from typing import Any, Literal, Self
 
+from jax_encoder import versions
 from jax_encoder.errors import InputError
+
+# What saved options of earlier versions lack: a new one has its row here, as in `jax_encoder.config`.
+_ADDED: versions.Added = {}
 
 Preset = Literal["tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base"]
 
@@ -170,34 +174,45 @@ class PretrainConfig:
         self.optimizer.check(self.steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the folder, which may be moved."""
-        values = dataclasses.asdict(self)
+        """Everything but the folder, which may be moved, with the version that it is of."""
+        values = {versions.KEY: versions.newest(_ADDED), **dataclasses.asdict(self)}
         del values["run"]
         return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, run: str) -> Self:
-        """Reads what `to_dict` gave, after a trip through JSON.
+        """Reads what `to_dict` gave in this version or an earlier one, after a trip through JSON.
 
         Raises:
-            InputError: a name is unknown or missing, or a value refused.
+            InputError: it is of a newer version, a name is unknown or missing, or a value refused.
         """
-        groups = {"text": TextOptions, "model": ModelOptions, "optimizer": OptimizerOptions}
         if not isinstance(values, dict):
             raise InputError(f"training must be an object, got {values!r}")
-        parts = {name: _build(group, values.get(name), name) for name, group in groups.items()}
-        config = _build(cls, {**values, **parts, "run": run}, "training")
+        names = _flat(dataclasses.asdict(cls())).keys() - {"run"}
+        try:
+            read = versions.upgraded(_flat(values), names, _ADDED, what="training")
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        options: dict[str, dict[str, Any]] = {group: {} for group in ("", *_GROUPS)}
+        for name, value in read.items():
+            group, _, option = name.rpartition(".")
+            options[group][option] = tuple(value) if isinstance(value, list) else value
+        parts = {group: make(**options[group]) for group, make in _GROUPS.items()}
+        config = cls(**options[""], **parts, run=run)
         config.check()
         return config
 
 
-def _build(cls: type, values: Any, where: str) -> Any:
-    """Calls a dataclass with values whose names must be exactly its fields'."""
-    names = {field.name for field in dataclasses.fields(cls)}
-    if not isinstance(values, dict) or values.keys() != names:
-        given = values.keys() if isinstance(values, dict) else set()
-        raise InputError(f"{where} has unknown options {sorted(given - names)} and lacks {sorted(names - given)}")
-    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+_GROUPS: dict[str, Any] = {"text": TextOptions, "model": ModelOptions, "optimizer": OptimizerOptions}
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Options by name, those of a group as `text.data`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        grouped = name in _GROUPS and isinstance(value, dict)
+        flat |= {f"{name}.{option}": one for option, one in value.items()} if grouped else {name: value}
+    return flat
 
 
 def _flag(name: str) -> str:

@@ -27,6 +27,7 @@ class RunFolder:
         self.loss_plot = path / "loss.png"
         self.parity_json = path / "parity.json"
         self.parity_text = path / "parity.txt"
+        self.parity_output = path / "parity-output.txt"
 
     @staticmethod
     def check_free(path: Path) -> None:
@@ -70,18 +71,22 @@ class RunFolder:
         values = {"training": training.to_dict(), "encoder": json.loads(encoder.to_json())}
         self.write_json(self.config, values)
 
+    def encoder_text(self) -> str:
+        """The encoder's config as it was saved, whatever version that was."""
+        return json.dumps(json.loads(self.config.read_text(encoding="utf-8"))["encoder"], indent=2) + "\n"
+
     def read_config(self) -> tuple[PretrainConfig, EncoderConfig]:
         """Reads what `write_config` saved.
 
         Raises:
-            InputError: the file is damaged, or from another version.
+            InputError: the file is damaged, or from a newer version.
         """
         try:
             values = json.loads(self.config.read_text(encoding="utf-8"))
             training = PretrainConfig.from_dict(values["training"], run=str(self.path))
-            return training, EncoderConfig.from_json(json.dumps(values["encoder"]))
+            return training, EncoderConfig.from_json(self.encoder_text())
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.config} is not the config of a run: {error}") from None
+            raise InputError(f"{self.config} cannot be read as the config of a run: {error}") from None
 
     @staticmethod
     def write_json(path: Path, values: Any) -> None:

@@ -43,7 +43,7 @@ def check_run(path: Path) -> Report:
         params = {name: array.astype(np.float64) for name, array in named(trained.params).items()}
         runs = tuple(_runs(path.name, trained.encoder, params, _case(batch)))
     name = f"{path}: trained in jax_encoder, repeated in torch_ref"
-    return Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, batch))
+    return Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, folder, batch))
 
 
 def _runs(name: str, encoder: EncoderConfig, params: dict[str, np.ndarray], case: Case) -> Iterator[Run]:
@@ -57,11 +57,11 @@ def _runs(name: str, encoder: EncoderConfig, params: dict[str, np.ndarray], case
             yield Run(name, what, compared.comparisons, trace.inadequate, *compared[1:])
 
 
-def _hashes(trained: Trained, batch: Batch) -> dict[str, str]:
+def _hashes(trained: Trained, folder: RunFolder, batch: Batch) -> dict[str, str]:
     """SHA-256 of all that the report is about."""
     return {
         "weights": digest({name: np.asarray(array) for name, array in named(trained.params).items()}),
-        "config": digest_text(trained.encoder.to_json()),
+        "config": digest_text(folder.encoder_text()),
         "held-out rows": digest({name: np.asarray(value) for name, value in batch._asdict().items()}),
     }
 

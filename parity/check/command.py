@@ -1,14 +1,16 @@
 """`python -m parity check`."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import tyro
 
 from parity.cases.case import CASE_NAMES, make_case
+from parity.check import parallel
 from parity.errors import UsageError
-from parity.judge.check import check, choose, chosen_variants
+from parity.judge.check import choose, chosen_variants
 from parity.judge.subject import Subject
 from parity.judge.verdict import Report
 from parity.report import output
@@ -34,35 +36,38 @@ class Check(output.Output):
     """Check this case only; may be given several times."""
     dtype: output.Names = ()
     """Also measure the rounding in this dtype, float32 or bfloat16, against torch's own; may be given several times."""
+    jobs: int = 0
+    """Processes to share the variants; 0 takes one for every core that may be used."""
     list: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print the names of all variants and cases, and stop."""
 
-    def run(self, subject: Subject | None = None) -> int:
-        """Returns the exit status; `subject` is what to check, None takes our encoders."""
+    def run(self) -> int:
+        """Returns the exit status."""
         self.check_files()
         if self.against == "torch_ref" and (self.family or self.seed or self.model):
             raise UsageError("--family, --seed and --model are of transformers' classes: add --against transformers")
         if self.against == "transformers" and self.dtype:
             raise UsageError("--dtype measures rounding beside our own reference's: leave out --against transformers")
-        known: Sequence[str] = CASE_NAMES
-        if subject is None:
-            subject, known = self._subject()
+        if self.jobs < 0:
+            raise UsageError(f"--jobs must be at least 0, got {self.jobs}")
+        make, known = self._subject()
         if self.list:
-            print(_listing(subject))
+            print(_listing(make()))
             return 0
-        return self.conclude(self._check(subject, known))
+        return self.conclude(self._check(make, known))
 
-    def _subject(self) -> tuple[Subject, Sequence[str]]:
-        """What to check, and the names of the cases that it can take."""
+    def _subject(self) -> tuple[parallel.Make, Sequence[str]]:
+        """What makes the subject to check, and the names of the cases that it can take."""
         if self.against == "transformers":
             from parity.published import subject as published
 
-            return published.subject(self.family, self.seed, self.model), published.CASES
-        from parity.encoder.subject import subject
+            return functools.partial(published.subject, self.family, self.seed, self.model), published.CASES
+        from parity.encoder import subject as encoder
 
-        return subject(), CASE_NAMES
+        return encoder.subject, CASE_NAMES
 
-    def _check(self, subject: Subject, possible: Sequence[str]) -> Report:
+    def _check(self, make: parallel.Make, possible: Sequence[str]) -> Report:
+        subject, jobs = make(), self.jobs or output.cores()
         variants = chosen_variants(subject, self.config or None)
         cases, dtypes = choose("case", self.case or None, possible), tuple(dict.fromkeys(self.dtype))
         with output.progress(len(variants) * len(cases) * (1 + len(dtypes))) as advance:
@@ -70,7 +75,7 @@ class Check(output.Output):
             def progress(variant: str, case: str) -> None:
                 advance(f"{variant}, {case}")
 
-            report = check(subject, variants=variants, cases=cases, progress=progress)
+            report = parallel.check_in_parallel(make, variants, cases, jobs=jobs, progress=progress)
             if not dtypes:
                 return report
             from parity.encoder import variants as matrix

@@ -53,11 +53,20 @@ def check(
     Raises:
         UsageError: a name is unknown.
     """
-    known, chosen = subject.variants(), chosen_variants(subject, variants)
-    cases = choose("case", cases, CASE_NAMES)
+    chosen, cases = chosen_variants(subject, variants), choose("case", cases, CASE_NAMES)
+    return report_of(subject, tuple(run for name in chosen for run in check_variant(subject, name, cases, progress)))
+
+
+def check_variant(subject: Subject, name: str, cases: Sequence[str], progress: Progress) -> tuple[Run, ...]:
+    """One variant on some cases, all by known names."""
+    with subject.session():
+        return tuple(_runs(name, subject.variants()[name], cases, progress))
+
+
+def report_of(subject: Subject, runs: tuple[Run, ...]) -> Report:
+    """What the runs come to, with all that they depended on."""
     preflight = subject.preflight(())
     with subject.session():
-        runs = tuple(run for name in chosen for run in _runs(name, known[name], cases, progress))
         return Report(subject.name, SEMANTIC, dict(subject.environment()), runs, preflight=preflight)
 
 

@@ -1,6 +1,7 @@
 """What all commands with a report share: the files that it goes to, the exit status, and a bar that shows progress."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,11 @@ class Output:
         if self.html is not None:
             write_html(report, self.html)
         return 0 if report.verdict is Verdict.PASS else 1
+
+
+def cores() -> int:
+    """How many cores this process may use, where the system tells; else how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

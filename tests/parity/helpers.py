@@ -167,6 +167,11 @@ class ToySubject:
             self.log.append("leave")
 
 
+def without_key_bias(params: dict) -> dict:
+    """A mistake: the bias of the keys was never loaded."""
+    return params | {"key.bias": params["key.bias"] * 0}
+
+
 def agreeing(site: str = "site", **changes) -> Comparison:
     """A comparison that proves something."""
     values = {"worst_index": (0, 1), "actual": 0.5, "expected": 0.5, "compared": 6, "scale": 2.0, "spread": 3.0}

