@@ -40,7 +40,7 @@ def check_run(path: Path) -> Report:
     batch = EvaluationBatches(load_rows(folder.rows, "held_out"), masking, batch_size=ROWS)[0]
     with EncoderSubject().session():
         environment = {"step": str(trained.step), **EncoderSubject().environment()}
-        params = {name: array.astype(np.float64) for name, array in named(trained.params).items()}
+        params = {name: np.asarray(array, np.float64) for name, array in named(trained.params).items()}
         runs = tuple(_runs(path.name, trained.encoder, params, _case(batch)))
     name = f"{path}: trained in jax_encoder, repeated in torch_ref"
     return Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, folder, batch))

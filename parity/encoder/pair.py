@@ -102,9 +102,9 @@ class Pair:
         if side == "torch":
             return self.with_torch(planted(copy_of(self.torch_model), bug))
         assert bug.in_jax is not None, f"{bug.name} has no form in JAX"
-        plot, patch = JaxPlot(self.form.config, dict(self.params)), Patch()
+        plot, patch = JaxPlot(self.form, dict(self.params)), Patch()
         bug.in_jax(plot, patch)
-        program = JaxProgram(self.form._replace(config=plot.config), patch, self.jax.whole)
+        program = JaxProgram(plot.form, patch, self.jax.whole)
         return dataclasses.replace(self, jax=program, ours=plot.params)
 
     def compare(self, case: str) -> tuple[Comparison, ...]:

@@ -181,9 +181,10 @@ def values(problem: Problem, plant: str | None = None) -> Compared:
         MismatchError: the two sides cannot be brought together.
         SideError: one of them raised.
     """
-    pair = Pair.build(Form(problem.config), seed=problem.seed)
+    form = Form(problem.config)
+    pair = Pair.build(form, seed=problem.seed)
     bug = None if plant is None else find(plant)
-    if bug is not None and bug.applies(problem.config):
+    if bug is not None and bug.applies(form):
         pair = pair.with_bug(bug, "torch")
     return compare_trace(pair(problem.case()))
 

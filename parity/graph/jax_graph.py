@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Literal
 from jaxtyping import PyTree
 
-from parity.graph.programs import QUICKLY
+from parity.graph.programs import quickly
 from parity.judge.sites import paths
 
 Params = dict[str, jax.Array]
@@ -159,7 +159,7 @@ class Graph:
         return jax.vjp(perturbed, params, zeros)[1]
 
     def _prepared(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        return jax.jit(function, compiler_options=QUICKLY, **options) if self.whole else function
+        return quickly(function, **options) if self.whole else function
 
     def _replayed(self, params: Params, inputs: Any, given: Values) -> Values:
         found: Values = {}

@@ -38,7 +38,7 @@ def describe(
     Args:
         actual: JAX's array.
         expected: torch's.
-        axes: a letter for every axis, as the README names them; "" for an axis without a name.
+        axes: a letter for every axis, as docs/encoder.md names them; "" for an axis without a name.
         seen_BS: True at tokens, False at padding; None if that is not known.
     """
     actual, expected = np.asarray(actual), np.asarray(expected)

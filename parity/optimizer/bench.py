@@ -19,7 +19,7 @@ from parity.cases.randomise import randomise
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.table import match
 from parity.encoder.weights import draws, rows
-from parity.graph.programs import QUICKLY
+from parity.graph.programs import quickly
 from parity.judge.check import Progress, attempt, choose
 from parity.judge.compare import SEMANTIC
 from parity.judge.crash import running
@@ -40,8 +40,6 @@ from parity.optimizer.stages import (
 )
 from parity.optimizer.torch_side import Recipe, TorchSide
 from torch_ref import training
-
-quickly = functools.partial(jax.jit, compiler_options=QUICKLY)
 
 
 def _arrays(tree: Any) -> dict[str, np.ndarray]:
@@ -67,7 +65,9 @@ class JaxSide:
         )
         self._rates = optimizers.learning_rates(self._options, settings.steps)
         self._schedule = np.asarray(quickly(jax.vmap(self._rates))(jnp.arange(settings.steps, dtype=jnp.int32)))
-        self._clip, self._advance, self._step = map(quickly, (self._clipped, self._advanced, self._stepped))
+        self._clip, self._advance, self._step = (
+            quickly(method) for method in (self._clipped, self._advanced, self._stepped)
+        )
         self._apply = quickly(optax.apply_updates)
 
     def schedule(self) -> np.ndarray:

@@ -123,7 +123,7 @@ class Pair:
             return sum((one * jnp.asarray(direction)).sum() for one, direction in pairs), values
 
         params = {name: jnp.asarray(value) for name, value in self.params.items()}
-        run = jax.jit(jax.value_and_grad(project, has_aux=True), compiler_options=programs.QUICKLY)
+        run = programs.quickly(jax.value_and_grad(project, has_aux=True))
         (total, values), grads = run(params)
         return values, total, {name: np.asarray(grad) for name, grad in grads.items()}
 

@@ -1,6 +1,6 @@
 """A report as JSON, for machines and for keeping beside a checkpoint.
 
-Schema, version 3; one object:
+Schema, version 3; one object::
 
     schema        3
     verdict       "PASS", "FAIL semantic", "FAIL precision", "VACUOUS" or "ERROR"
