@@ -240,9 +240,13 @@ def vacuities(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def worst(runs: Sequence[Run]) -> tuple[Run, Comparison] | None:
-    """Where the largest error is; None if nothing was compared."""
+    """Where the largest error is, statistics within their limits last; None if nothing was compared."""
     pairs = [(run, comparison) for run in runs for comparison in run.comparisons]
-    return max(pairs, key=lambda pair: (bool(pair[1].problem), pair[1].error), default=None)
+    return max(
+        pairs,
+        key=lambda pair: (bool(pair[1].problem), not (pair[1].by_chance and pair[1].agrees), pair[1].error),
+        default=None,
+    )
 
 
 def _blind(comparisons: Sequence[Comparison]) -> Iterator[str]:
