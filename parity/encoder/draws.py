@@ -5,6 +5,7 @@ Axes: B batch, T query position, S key position, N heads, D embed_dim, E width o
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -72,7 +73,12 @@ def _shapes(config: EncoderConfig, masks: int) -> dict[str, tuple[int, ...]]:
     Rows are as long as a head is wide: then there are as many weights as values.
     """
     T, N, D = config.head_dim, config.num_heads, config.embed_dim
-    rows = {"embedding": (T, config.table_width), "weights": (N, T, T), "attention_output": (T, D), "mlp_output": (T, D)}
+    rows = {
+        "embedding": (T, config.table_width),
+        "weights": (N, T, T),
+        "attention_output": (T, D),
+        "mlp_output": (T, D),
+    }
     shapes = {}
     for place, row in rows.items():
         rate = getattr(config, _RATES[place])
@@ -86,15 +92,16 @@ def _drawn(config: EncoderConfig, shapes: Mapping[str, tuple[int, ...]], kept: S
     """What is dropped at every place that has a rate, by step, micro-batch and layer."""
     for place, shape in shapes.items():
         rate, within = getattr(config, _RATES[place]), _AXES.get(place, _WITHIN)
+        masks: Any
         if place == "embedding":
             masks = [[_dropped(place, shape, embedding) for embedding, _ in step] for step in kept]
-            yield Drawn(place, rate, (*OUTER[:2], *within), np.array(masks))
         else:
             masks = [
                 [[_dropped(place, shape, getattr(layer, place)) for layer in layers] for _, layers in step]
                 for step in kept
             ]
-            yield Drawn(place, rate, (*OUTER, *within), np.array(masks))
+        outer = OUTER[:2] if place == "embedding" else OUTER
+        yield Drawn(place, rate, (*outer, *within), np.array(masks))
 
 
 def _dropped(place: str, shape: tuple[int, ...], kept: np.ndarray | None) -> np.ndarray:

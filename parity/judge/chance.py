@@ -82,9 +82,7 @@ def enough(rate: float, chance: float) -> int:
     return min(entries, _MOST)
 
 
-def alike(
-    dropped_KE: Bool[np.ndarray, "K E"], chance: float, pairs_KK: Bool[np.ndarray, "K K"] | None = None
-) -> Alike:
+def alike(dropped_KE: Bool[np.ndarray, "K E"], chance: float, pairs_KK: Bool[np.ndarray, "K K"] | None = None) -> Alike:
     """Compares slices pair by pair: how often both drop the same entry.
 
     How many each drops is taken as given, so that a wrong rate is no likeness.

@@ -138,6 +138,11 @@ class Run:
         """Index of the first comparison that does not agree."""
         return next((i for i, comparison in enumerate(self.comparisons) if not comparison.agrees), None)
 
+    @property
+    def by_chance(self) -> bool:
+        """Whether draws were judged by themselves, on no case."""
+        return bool(self.comparisons) and all(comparison.by_chance for comparison in self.comparisons)
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -205,7 +210,11 @@ def vacuities(runs: Sequence[Run]) -> tuple[str, ...]:
 def worst(runs: Sequence[Run]) -> tuple[Run, Comparison] | None:
     """Where the largest error is, statistics within their limits last; None if nothing was compared."""
     pairs = [(run, comparison) for run in runs for comparison in run.comparisons]
-    return max(pairs, key=lambda pair: (bool(pair[1].problem), not (pair[1].by_chance and pair[1].agrees), pair[1].error), default=None)
+    return max(
+        pairs,
+        key=lambda pair: (bool(pair[1].problem), not (pair[1].by_chance and pair[1].agrees), pair[1].error),
+        default=None,
+    )
 
 
 def _blind(comparisons: Sequence[Comparison]) -> Iterator[str]:

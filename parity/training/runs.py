@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -95,8 +95,8 @@ class Lesson:
     def undropped(self, result: Result) -> Evaluation:
         """What it says of a result's parameters if every rate is 0."""
         _, encoder, config, *_ = self.course
-        rates = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), 0.0)
-        program = build(config, dataclasses.replace(encoder, **rates), dtype=DTYPES[True])
+        still = dataclasses.replace(encoder, embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0)
+        program = build(config, still, dtype=DTYPES[True])
         return self.evaluation(program, self.tree(result.parameter, wide=True))
 
     def tree(self, params: Mapping[str, np.ndarray], *, wide: bool) -> Params:
