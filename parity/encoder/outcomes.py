@@ -12,6 +12,7 @@ from parity.encoder.pair import Pair
 from parity.encoder.variants import sizes_of, variants
 from parity.errors import MismatchError
 from parity.judge.check import compare_trace
+from parity.judge.crash import SideError
 from parity.judge.outcome import Outcome, judged, not_comparable
 
 
@@ -36,7 +37,7 @@ def outcome(bug: ModelBug, side: str, pair_of: Callable[[str], Pair]) -> Outcome
     tier = "backward" if bug.where.startswith("d") else "forward"
     try:
         compared = compare_trace(pair.with_bug(bug, side)(make_case(bug.case, sizes_of(pair.form.config))))
-    except MismatchError as error:
+    except (MismatchError, SideError) as error:
         return not_comparable(bug, side, tier, str(error))
     return judged(bug, side, tier, compared, first=bug.first)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from parity.judge.compare import Comparison, Number
 from parity.judge.verdict import Report, Run, Verdict, judge, vacuities, worst
 from parity.report import causes as cause_report
+from parity.report import crashes as crash_report
 from parity.report import rounding as precision_report
 from parity.report.columns import aligned, counted
 
@@ -17,6 +18,8 @@ def headline(report: Report) -> str:
     """The verdict in one line, with the place where it was decided."""
     if report.verdict is Verdict.PASS:
         return _passed(report)
+    if report.verdict is Verdict.ERROR:
+        return crash_report.headline(report)
     if report.verdict is Verdict.VACUOUS:
         reasons = vacuities(report.runs)
         return f"parity {Verdict.VACUOUS}: {reasons[0]}, {_first_of(len(reasons), 'reason')}"
@@ -82,7 +85,9 @@ def _first_failure(report: Report) -> tuple[Run, int]:
 
 
 def _details(report: Report) -> Iterator[str]:
-    """What stands under the verdict: values and place of a failure, or what makes the check no proof."""
+    """What stands under the verdict: what a side raised, values and place of a failure, what makes it no proof."""
+    if report.verdict is Verdict.ERROR:
+        yield from crash_report.details(report)
     if report.verdict is Verdict.FAIL_PRECISION:
         yield from precision_report.details(report)
     if report.verdict is Verdict.VACUOUS:

@@ -13,9 +13,10 @@ import numpy as np
 
 from parity.judge import explain as planting
 from parity.judge.compare import SEMANTIC, Comparison, compare
+from parity.judge.crash import SideError, running
 from parity.judge.residual import describe, worst_elements
 from parity.judge.sites import Site
-from parity.judge.verdict import Culprit, Explanation, Run
+from parity.judge.verdict import Crash, Culprit, Explanation, Run
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -106,7 +107,7 @@ def follow(
         sides: ours and the reference, in float64.
         steps: how many at most.
         laboratory: finds out what made a difference.
-        lower: runs whose distance from the reference is recorded, by name.
+        lower: runs whose distance from the reference is recorded, by name, which begins with their framework's.
         progress: called with the number of each step before it.
     """
     ours, theirs = sides
@@ -115,22 +116,32 @@ def follow(
     culprits: tuple[Culprit, ...] = ()
     curves: dict[str, list[float]] = {}
     scales = Scales()
-    for step in range(1, steps + 1):
-        progress(step)
-        before = theirs.state()
-        actual, expected = ours.step(), theirs.step()
-        scales.add(expected)
-        compared = compare_results(step, actual, expected, scales)
-        comparisons += compared
-        if not all(comparison.agrees for comparison in compared):
-            replayed, culprits = _investigate(step, before, expected, scales, laboratory)
-            break
-        for what, side in {"JAX float64": None, **lower}.items():
-            apart = distances(actual if side is None else side.step(), expected)
-            for measure, distance in apart.items():
-                curves.setdefault(f"{measure}, {what}", []).append(distance)
-    run = Run(*name, tuple(comparisons), replayed=tuple(replayed), culprits=culprits)
+    crash: Crash | None = None
+    try:
+        for step in range(1, steps + 1):
+            progress(step)
+            before = theirs.state()
+            actual, expected = _step("JAX", ours, comparisons), _step("torch", theirs, comparisons)
+            scales.add(expected)
+            compared = compare_results(step, actual, expected, scales)
+            comparisons += compared
+            if not all(comparison.agrees for comparison in compared):
+                replayed, culprits = _investigate(step, before, expected, scales, laboratory)
+                break
+            for what, side in {"JAX float64": None, **lower}.items():
+                lowered = actual if side is None else _step(what.split()[0], side, comparisons)
+                for measure, distance in distances(lowered, expected).items():
+                    curves.setdefault(f"{measure}, {what}", []).append(distance)
+    except SideError as error:
+        crash = error.crash
+    run = Run(*name, tuple(comparisons), replayed=tuple(replayed), culprits=culprits, crash=crash)
     return Followed(run, {what: tuple(values) for what, values in curves.items()})
+
+
+def _step(name: str, side: Side, comparisons: list[Comparison]) -> Result:
+    """One more step of a side, after what was compared before."""
+    with running(name, lambda: comparisons[-1].site if comparisons else ""):
+        return side.step()
 
 
 def allowed(step: int) -> float:
@@ -209,7 +220,10 @@ def _investigate(
     step: int, before: Any, expected: Result, scales: Scales, laboratory: Laboratory
 ) -> tuple[list[Comparison], tuple[Culprit, ...]]:
     """Does one step again from the reference's own state: what still differs is made in this step."""
-    actual, clean = laboratory.ours(before), laboratory.clean(before)
+    with running("JAX"):
+        actual = laboratory.ours(before)
+    with running("torch"):
+        clean = laboratory.clean(before)
     replayed = compare_results(step, actual, expected, scales)
     made = list(_made(replayed))
     wrong = ((planting.Suspect(name, mistake), take(before)) for name, (mistake, take) in laboratory.suspects.items())

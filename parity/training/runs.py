@@ -24,6 +24,7 @@ from parity.encoder.inputs import tensor
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.table import match
 from parity.encoder.weights import rows
+from parity.judge.crash import running
 from parity.judge.outcome import Outcome, judged
 from parity.judge.verdict import Report, Run
 from parity.training.bugs import TRAINING_BUGS, TrainingBug
@@ -51,10 +52,11 @@ class Lesson:
 
     def __init__(self, course: Course):
         self.course = course
-        self.programs = {wide: build(course.config, course.encoder, dtype=DTYPES[wide]) for wide in (False, True)}
-        with jax.enable_x64(False):
+        with running("JAX"), jax.enable_x64(False):
+            self.programs = {wide: build(course.config, course.encoder, dtype=DTYPES[wide]) for wide in (False, True)}
             start = {name: np.asarray(leaf) for name, leaf in named(self.programs[False].init().params).items()}
-        model = torch_ref.MaskedLM(course.encoder)
+        with running("torch"):
+            model = torch_ref.MaskedLM(course.encoder)
         shapes = {name: tuple(param.shape) for name, param in model.named_parameters()}
         self.names = tuple(shapes)
         self.table = match(rows(course.encoder), {name: array.shape for name, array in start.items()}, shapes)

@@ -1,103 +1,21 @@
+"""Texts become vectors: each by itself, whatever lies beside it, and as sentence-transformers would make them."""
+
 import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given
-from hypothesis import strategies as st
 from tokenizers import processors
 
 import jax_encoder
 from jax_encoder import masks
-from jax_encoder.data.texts import TEXTS_PER_ROW, Tokens, batches, plan
 from jax_encoder.encode import TextEncoder, pool
 from jax_encoder.errors import InputError
-from jax_encoder.huggingface.pooling import Pooling, SentenceForm, read_sentence_form
+from jax_encoder.huggingface.pooling import Pooling, SentenceForm
 from tests.jax_encoder.helpers import CONFIG, MEAN, checkpoint, write_checkpoint, write_json, write_modules
 
 MIXED = ["a dog ran", "", "we saw two birds over the old river today", "cat", "the red house on the mat", "dog dog"]
-
-
-def lengths_of(*groups: tuple[int, int]) -> np.ndarray:
-    """So many texts of such a length."""
-    return np.array([length for number, length in groups for _ in range(number)], np.int64)
-
-
-@given(st.lists(st.integers(0, 200), max_size=200), st.integers(200, 512))
-def test_every_text_is_put_into_one_row_that_holds_it(lengths, longest):
-    planned = plan(np.array(lengths, np.int64), longest=longest)
-    placed = [text for rows in planned.values() for row in rows for text in row]
-    assert sorted(placed) == [text for text, length in enumerate(lengths) if length]
-    assert set(planned) <= {16, 32, 64, 128, 256, longest}
-    for width, rows in planned.items():
-        assert all(sum(lengths[text] for text in row) <= width and len(row) <= TEXTS_PER_ROW for row in rows)
-
-
-@pytest.mark.parametrize(
-    ("lengths", "longest", "expected"),
-    [
-        (lengths_of((6, 40)), 256, {128: [[0, 1, 2], [3, 4, 5]]}),  # in 64 columns, 24 would be empty beside each
-        (lengths_of((2, 60)), 256, {64: [[0], [1]]}),
-        (lengths_of((1, 30), (2, 34)), 256, {64: [[1, 0], [2]]}),
-        (lengths_of((1, 130), (3, 60), (1, 5)), 150, {150: [[0, 4]], 64: [[1], [2], [3]]}),
-        (lengths_of((2, 5), (1, 0)), 256, {16: [[0, 1]]}),
-        (lengths_of((1, 17)), 256, {32: [[0]]}),
-        (lengths_of((2, 12)), 20, {20: [[0], [1]]}),
-        (lengths_of((3, 0)), 256, {}),
-    ],
-)
-def test_rows_are_as_narrow_as_keeps_them_full(lengths, longest, expected):
-    assert plan(lengths, longest=longest) == expected
-
-
-def test_sentences_leave_hardly_a_column_empty():
-    lengths = np.random.default_rng(0).geometric(1 / 22, 5000).clip(3, 256)
-    planned = plan(lengths, longest=256)
-    assert lengths.sum() > 0.97 * sum(width * len(rows) for width, rows in planned.items())
-
-
-def tokens_of(lengths: np.ndarray) -> Tokens:
-    """Ids that count on through all texts."""
-    ids = np.arange(1, lengths.sum() + 1, dtype=np.int32)
-    return Tokens(ids, 2 * ids, np.concatenate([[0], np.cumsum(lengths)]))
-
-
-def test_a_batch_knows_whose_tokens_lie_where():
-    lengths = np.random.default_rng(1).integers(0, 100, 300)
-    tokens, seen = tokens_of(lengths), []
-    for batch in batches(tokens, longest=128, batch_size=8):
-        assert not batch.ids[batch.segments == 0].any()
-        np.testing.assert_array_equal(batch.types, 2 * batch.ids)
-        for text, row, segment in zip(batch.texts, batch.rows, batch.segment, strict=True):
-            own = batch.ids[row][batch.segments[row] == segment]
-            np.testing.assert_array_equal(own, tokens.ids[tokens.starts[text] : tokens.starts[text + 1]])
-            seen.append(text)
-    assert sorted(seen) == np.flatnonzero(lengths).tolist()
-
-
-@pytest.mark.parametrize(
-    ("count", "batch_size", "expected"),
-    [
-        (1, 32, [(1, 64)]),
-        (5, 32, [(6, 64)]),
-        (31, 32, [(32, 64)]),
-        (31, 31, [(31, 64)]),
-        (33, 32, [(20, 64)] * 2),
-        (100, 32, [(28, 64)] * 4),
-        (3, 1, [(1, 64)] * 3),
-    ],
-)
-def test_rows_are_shared_out_evenly(count, batch_size, expected):
-    made = batches(tokens_of(lengths_of((count, 60))), longest=256, batch_size=batch_size)
-    assert [batch.ids.shape for batch in made] == expected
-
-
-def test_wider_rows_are_fewer_at_once():
-    made = list(batches(tokens_of(lengths_of((9, 200), (40, 60))), longest=256, batch_size=16))
-    assert {batch.ids.shape for batch in made} == {(3, 256), (14, 64)}
-
-
 # What each mode makes of one text's vectors: https://github.com/UKPLab/sentence-transformers, its module Pooling.
 ORACLES = {
     "cls": lambda x_TD: x_TD[0],
@@ -303,89 +221,6 @@ def test_the_older_form_of_sentence_transformers(tmp_path):
     vectors = encoder.encode(MIXED)
     assert vectors.shape == (len(MIXED), encoder.width) == (len(MIXED), 48)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
-
-
-@pytest.mark.parametrize(("named", "modes"), [("lasttoken", ("lasttoken",)), (["max", "cls"], ("max", "cls"))])
-def test_the_newer_form_of_sentence_transformers(tmp_path, named, modes):
-    write_modules(tmp_path, "Transformer", "Pooling", "Normalize")
-    write_json(tmp_path / "1_Pooling/config.json", {"embedding_dimension": 24, "pooling_mode": named})
-    write_json(tmp_path / "2_Normalize/config.json", {"module_input_name": "sentence_embedding"})
-    write_json(tmp_path / "sentence_bert_config.json", {"transformer_task": "feature-extraction"})
-    write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 1e30})
-    sentences = {"prompts": {"query": "ask: ", "document": ""}, "default_prompt_name": "query"}
-    write_json(tmp_path / "config_sentence_transformers.json", sentences | {"model_type": "SentenceTransformer"})
-    form = read_sentence_form(tmp_path)
-    assert form == SentenceForm(tmp_path, Pooling(modes, True), int(1e30), False, lower_case=False, prompt="ask: ")
-
-
-def test_a_file_that_turns_no_mode_on_means_the_mean(tmp_path):
-    write_modules(tmp_path, "Transformer", "Pooling")
-    write_json(tmp_path / "1_Pooling/config.json", {"word_embedding_dimension": 24, "pooling_mode_cls_token": False})
-    assert read_sentence_form(tmp_path).pooling == Pooling(("mean",), False)
-
-
-@pytest.mark.parametrize(
-    ("kinds", "files", "message"),
-    [
-        (
-            ("Transformer", "Pooling", "Dense", "Normalize"),
-            {},
-            "{}/modules.json: the module Dense (2_Dense) is not computed here; expected Transformer, Pooling and, if "
-            "vectors are normalised, Normalize: use sentence-transformers for this checkpoint",
-        ),
-        (("Transformer", "Normalize"), {}, "{}/modules.json: it lists Transformer, Normalize; expected Transformer, "),
-        ((), {}, "{}/modules.json: it lists nothing; expected "),
-        (("Transformer", "Pooling"), {}, "{}/1_Pooling/config.json is missing: "),
-        (
-            ("Transformer", "Pooling"),
-            {"1_Pooling/config.json": {"pooling_mode": "median"}},
-            "{}/1_Pooling/config.json: pooling_mode must be one or several of cls, max, mean, mean_sqrt_len_tokens, "
-            "weightedmean, lasttoken, got 'median'",
-        ),
-        (
-            ("Transformer", "Pooling"),
-            {"1_Pooling/config.json": {"pooling_mode_mean_tokens": True, "pooling_mode_median_tokens": True}},
-            "{}/1_Pooling/config.json: pooling_mode_median_tokens is not known here: use sentence-transformers",
-        ),
-        (
-            ("Transformer", "Pooling", "Normalize"),
-            {"1_Pooling/config.json": {}, "2_Normalize/config.json": {"module_input_name": "token_embeddings"}},
-            "{}/2_Normalize/config.json: module_input_name='token_embeddings': only the text's own vector is ",
-        ),
-        (
-            ("Transformer", "Pooling"),
-            {"1_Pooling/config.json": {}, "config_sentence_transformers.json": {"model_type": "SparseEncoder"}},
-            "{}/config_sentence_transformers.json: model_type 'SparseEncoder' does not give one vector for a text: ",
-        ),
-        (
-            ("Transformer", "Pooling"),
-            {
-                "1_Pooling/config.json": {"include_prompt": False},
-                "config_sentence_transformers.json": {"prompts": {"a": "ask: "}, "default_prompt_name": "a"},
-            },
-            "{}/config_sentence_transformers.json: the prompt 'ask: ' stands before every text but is not pooled: ",
-        ),
-        (
-            ("Transformer", "Pooling"),
-            {"1_Pooling/config.json": {}, "sentence_bert_config.json": {"max_seq_length": "long"}},
-            "{}: max_seq_length must be a number of tokens, got 'long'",
-        ),
-    ],
-)
-def test_what_is_not_computed_here_is_refused(tmp_path, kinds, files, message):
-    write_modules(tmp_path, *kinds)
-    for name, content in files.items():
-        write_json(tmp_path / name, content)
-    with pytest.raises(InputError) as raised:
-        read_sentence_form(tmp_path)
-    assert str(raised.value).startswith(message.format(tmp_path))
-
-
-@pytest.mark.parametrize("content", ["{", "3", '{"a": 1}', "[1]", '[{"type": "Transformer"}]'])
-def test_a_damaged_list_of_modules_is_refused(tmp_path, content):
-    (tmp_path / "modules.json").write_text(content)
-    with pytest.raises(InputError, match=r"modules\.json cannot be read as a list of modules with type and path: "):
-        read_sentence_form(tmp_path)
 
 
 @pytest.mark.slow
