@@ -3,6 +3,7 @@
 Axes: B batch, T query position, S key position, N heads, D embed_dim, E width of the tables.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,8 @@ from jax_encoder import dropout
 from jax_encoder.config import EncoderConfig
 from parity.errors import MismatchError
 from parity.judge import chance
-from parity.judge.check import mismatched
+from parity.judge.check import attempt
+from parity.judge.crash import running
 from parity.judge.draws import OUTER, Drawn, judge_draws
 from parity.judge.verdict import Run
 
@@ -55,16 +57,18 @@ def check_draws(variant: str, config: EncoderConfig, keys: Keys | None = None) -
         config: of the encoder; at least one of its rates is above 0.
         keys: of dropout, as many of every step; None takes one for each of `STEPS` steps.
     """
-    keys = [[jax.random.key(step, impl="rbg")] for step in range(STEPS)] if keys is None else keys
-    shapes = _shapes(config, len(keys) * len(keys[0]))
-    # Compiled anew every time: a mistake may be planted in what is called.
-    B = max(rows for rows, *_ in shapes.values())
-    draw = jax.jit(lambda key: drawn_masks(config, (B, config.head_dim), key))
-    kept = [[jax.device_get(draw(key)) for key in step] for step in keys]
-    try:
-        return judge_draws(variant, CASE, list(_drawn(config, shapes, kept)))
-    except MismatchError as error:
-        return mismatched(variant, CASE, error)
+    return attempt(variant, CASE, functools.partial(_judged, variant, config, keys))
+
+
+def _judged(variant: str, config: EncoderConfig, keys: Keys | None) -> Run:
+    with running("JAX"):
+        keys = [[jax.random.key(step, impl="rbg")] for step in range(STEPS)] if keys is None else keys
+        shapes = _shapes(config, len(keys) * len(keys[0]))
+        shape_BT = max(rows for rows, *_ in shapes.values()), config.head_dim
+        # Compiled anew every time: a mistake may be planted in what is called.
+        draw = jax.jit(lambda key: drawn_masks(config, shape_BT, key))
+        kept = [[jax.device_get(draw(key)) for key in step] for step in keys]
+    return judge_draws(variant, CASE, list(_drawn(config, shapes, kept)))
 
 
 def _shapes(config: EncoderConfig, masks: int) -> dict[str, tuple[int, ...]]:

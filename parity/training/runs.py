@@ -20,7 +20,7 @@ from jax_encoder.training.optimizer import make_optimizer
 from jax_encoder.training.step import Program, TrainState, build
 from parity.encoder.bugs.model import Patch
 from parity.encoder.draws import drawn_masks
-from parity.encoder.inputs import tensor
+from parity.encoder.inputs import keeps_of, tensor
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.table import match
 from parity.encoder.weights import rows
@@ -80,10 +80,7 @@ class Lesson:
 
     def _dropping(self, batch: Batch, key: jax.Array) -> MicroBatch:
         """A batch as the reference sees it, with the masks that our side draws from a key."""
-        embedding, layers = _draw(self.course.encoder, batch.tokens.shape, key)
-        keeps = torch_ref.EncoderKeeps(
-            tensor(embedding), tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers)
-        )
+        keeps = keeps_of(key, self.course.encoder, batch.tokens.shape, _draw)
         return MicroBatch(*map(tensor, batch))._replace(keeps=keeps)
 
     def evaluates(self, done: int) -> bool:
