@@ -163,6 +163,11 @@ class Run:
         """Index of the first comparison that does not agree."""
         return next((i for i, comparison in enumerate(self.comparisons) if not comparison.agrees), None)
 
+    @property
+    def by_chance(self) -> bool:
+        """Whether draws were judged by themselves, on no case."""
+        return bool(self.comparisons) and all(comparison.by_chance for comparison in self.comparisons)
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
