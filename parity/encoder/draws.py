@@ -3,8 +3,10 @@
 Axes: B batch, T query position, S key position, N heads, D embed_dim, E width of the tables.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +15,8 @@ from jax_encoder import dropout
 from jax_encoder.config import EncoderConfig
 from parity.errors import MismatchError
 from parity.judge import chance
-from parity.judge.check import mismatched
+from parity.judge.check import attempt
+from parity.judge.crash import running
 from parity.judge.draws import OUTER, Drawn, judge_draws
 from parity.judge.verdict import Run
 
@@ -54,16 +57,18 @@ def check_draws(variant: str, config: EncoderConfig, keys: Keys | None = None) -
         config: of the encoder; at least one of its rates is above 0.
         keys: of dropout, as many of every step; None takes one for each of `STEPS` steps.
     """
-    keys = [[jax.random.key(step, impl="rbg")] for step in range(STEPS)] if keys is None else keys
-    shapes = _shapes(config, len(keys) * len(keys[0]))
-    # Compiled anew every time: a mistake may be planted in what is called.
-    B = max(rows for rows, *_ in shapes.values())
-    draw = jax.jit(lambda key: drawn_masks(config, (B, config.head_dim), key))
-    kept = [[jax.device_get(draw(key)) for key in step] for step in keys]
-    try:
-        return judge_draws(variant, CASE, list(_drawn(config, shapes, kept)))
-    except MismatchError as error:
-        return mismatched(variant, CASE, error)
+    return attempt(variant, CASE, functools.partial(_judged, variant, config, keys))
+
+
+def _judged(variant: str, config: EncoderConfig, keys: Keys | None) -> Run:
+    with running("JAX"):
+        keys = [[jax.random.key(step, impl="rbg")] for step in range(STEPS)] if keys is None else keys
+        shapes = _shapes(config, len(keys) * len(keys[0]))
+        shape_BT = max(rows for rows, *_ in shapes.values()), config.head_dim
+        # Compiled anew every time: a mistake may be planted in what is called.
+        draw = jax.jit(lambda key: drawn_masks(config, shape_BT, key))
+        kept = [[jax.device_get(draw(key)) for key in step] for step in keys]
+    return judge_draws(variant, CASE, list(_drawn(config, shapes, kept)))
 
 
 def _shapes(config: EncoderConfig, masks: int) -> dict[str, tuple[int, ...]]:
@@ -91,15 +96,16 @@ def _drawn(config: EncoderConfig, shapes: Mapping[str, tuple[int, ...]], kept: S
     """What is dropped at every place that has a rate, by step, micro-batch and layer."""
     for place, shape in shapes.items():
         rate, within = getattr(config, _RATES[place]), _AXES.get(place, _WITHIN)
+        masks: Any
         if place == "embedding":
             masks = [[_dropped(place, shape, embedding) for embedding, _ in step] for step in kept]
-            yield Drawn(place, rate, (*OUTER[:2], *within), np.array(masks))
         else:
             masks = [
                 [[_dropped(place, shape, getattr(layer, place)) for layer in layers] for _, layers in step]
                 for step in kept
             ]
-            yield Drawn(place, rate, (*OUTER, *within), np.array(masks))
+        outer = OUTER[:2] if place == "embedding" else OUTER
+        yield Drawn(place, rate, (*outer, *within), np.array(masks))
 
 
 def _dropped(place: str, shape: tuple[int, ...], kept: np.ndarray | None) -> np.ndarray:

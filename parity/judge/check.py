@@ -17,7 +17,7 @@ from parity.judge.inert import Candidates, outputs
 from parity.judge.locate import culprits, feedable
 from parity.judge.residual import describe, worst_elements
 from parity.judge.sites import Site, collect
-from parity.judge.subject import Difference, Explain, Part, Runner, Structure, Subject, Trace, Variant
+from parity.judge.subject import Difference, Drawing, Explain, Part, Runner, Structure, Subject, Trace, Variant
 from parity.judge.verdict import Culprit, Explanation, Report, Run
 
 FLOAT64 = np.dtype(np.float64)
@@ -69,9 +69,12 @@ def check(
 
 
 def check_variant(subject: Subject, name: str, cases: Sequence[str], progress: Progress) -> tuple[Run, ...]:
-    """One variant on some cases, all by known names."""
+    """One variant on some cases, all by known names, and what it draws by itself."""
+    variant = subject.variants()[name]
     with subject.session():
-        return tuple(_runs(name, subject.variants()[name], cases, progress))
+        runs = tuple(_runs(name, variant, cases, progress))
+        drawn = variant.draws(name) if isinstance(variant, Drawing) else None
+    return runs if drawn is None else (*runs, drawn)
 
 
 def report_of(subject: Subject, runs: tuple[Run, ...]) -> Report:

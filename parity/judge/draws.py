@@ -168,22 +168,23 @@ def _of_axis(one: Drawn, axis: str, alike: Alike) -> _Found:
 
 
 def _told(site: str, dropped: np.ndarray, alike: Alike, pair: str, name: str) -> _Found:
-    """How much slices or masks are alike as a comparison; of booleans, whose scale and spread are 1."""
-    at = Comparison(
-        *(site, dropped.shape, "bool", alike.excess, STATISTIC),
-        actual=alike.correlation,
-        expected=0.0,
-        compared=dropped.size,
-        scale=1.0,
-        spread=1.0,
-    )
+    """How much slices or masks are alike, as a comparison."""
+    at = _comparison(site, dropped, alike.excess, alike.correlation, 0.0)
     unfit = f"too little is dropped for {site} to show two that are the same" if alike.blind else ""
     if at.agrees:
         return _Found(at, unfit=unfit)
     said = f"{pair}: correlation {alike.correlation:.4f}; {alike.beyond:,} of {alike.pairs:,} pairs beyond chance"
     rest = abs(1 - alike.share)
-    named = Explanation(name, f"{MISTAKES[name]} ({said})", "JAX", rest)
+    mistake = MISTAKES[name] if alike.beyond == alike.pairs else MISTAKES[name].replace("every", "more than one")
+    named = Explanation(name, f"{mistake} ({said})", "JAX", rest)
     return _Found(at, (said,), (named,) if rest <= SEMANTIC else ())
+
+
+def _comparison(site: str, dropped: np.ndarray, excess: float, measured: float, expected: float) -> Comparison:
+    """Of booleans: their scale and spread are 1, and no entry is the worst."""
+    return Comparison(
+        *(site, dropped.shape, "bool", excess, STATISTIC, None, measured, expected, dropped.size), scale=1.0, spread=1.0
+    )
 
 
 class _Mask(NamedTuple):
@@ -236,14 +237,8 @@ def _rates(one: Drawn, rates: Mapping[str, float], each: float) -> Iterator[_Fou
 
 def _rate(site: str, one: Drawn, rates: Mapping[str, float], each: float) -> _Found:
     count, entries = int(one.dropped.sum()), one.dropped.size
-    at = Comparison(
-        *(site, one.dropped.shape, "bool", chance.rate_excess(count, entries, one.rate, each), STATISTIC),
-        actual=count / entries,
-        expected=one.rate,
-        compared=entries,
-        scale=1.0,
-        spread=1.0,
-    )
+    excess = chance.rate_excess(count, entries, one.rate, each)
+    at = _comparison(site, one.dropped, excess, count / entries, one.rate)
     least = chance.resolution(entries, one.rate, each)
     unfit = f"{entries:,} values tell the rate only from one that is off by {least:.1%} or more: {site}"
     if at.agrees:

@@ -179,6 +179,11 @@ class Run:
             (i for i, one in enumerate(self.comparisons) if not one.agrees and one.site not in self.inert), None
         )
 
+    @property
+    def by_chance(self) -> bool:
+        """Whether draws were judged by themselves, on no case."""
+        return bool(self.comparisons) and all(comparison.by_chance for comparison in self.comparisons)
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:

@@ -50,11 +50,17 @@ def render(report: Report) -> str:
 
 
 def _passed(report: Report) -> str:
-    variants, cases = len(report.variants), len({run.case for run in report.runs})
+    variants, cases = len(report.variants), len({run.case for run in report.runs if not run.by_chance})
+    drawn = sum(run.by_chance for run in report.runs)
     comparisons = sum(len(run.comparisons) for run in report.runs)
     found = worst(report.runs)
     assert found is not None, "a report without comparisons is vacuous"
     run, comparison = found
+    if comparison.by_chance:
+        return (
+            f"parity {Verdict.PASS}: draws of {counted(variants, 'variant')}, {counted(comparisons, 'comparison')}; "
+            f"the largest, at {comparison.site} ({run.variant}), is {comparison.error:.2f} of what chance may leave"
+        )
     margin = f"{_two_digits(report.allowed / comparison.error)} times" if comparison.error else "infinitely far"
     amount = f"{counted(variants, 'variant')} x {counted(cases, 'case')}, {counted(comparisons, 'comparison')}"
     inert = sum(len(run.inert) for run in report.runs)
@@ -62,6 +68,7 @@ def _passed(report: Report) -> str:
         amount += (
             f", of which {inert:,} differ{'s' * (inert == 1)} but reach{'es' * (inert == 1)} no output and no gradient"
         )
+    amount = f"{amount}, draws of {counted(drawn, 'variant')}" if drawn else amount
     return (
         f"parity {Verdict.PASS}: {amount}; "
         f"worst relative error {comparison.error:.1e} at {comparison.site} ({run.variant}, {run.case}), "
@@ -127,6 +134,8 @@ def _surroundings(report: Report) -> Iterator[str]:
 def _error(comparison: Comparison) -> str:
     if comparison.problem:
         return comparison.problem.splitlines()[0]
+    if comparison.by_chance:
+        return f"{comparison.error:.3g} of what chance may leave"
     return f"error {comparison.error:.1e}" + ("" if comparison.agrees else f", allowed {comparison.allowed:.0e}")
 
 
@@ -137,7 +146,8 @@ def _table(report: Report) -> Iterator[str]:
     rows = [("variant", "cases", "sites", "worst error", "at", "verdict")]
     for name, runs in report.variants.items():
         sites = str(max(len(run.comparisons) for run in runs))
-        rows.append((name, str(len(runs)), sites, *_worst_of(runs), judge(runs).value))
+        cases = sum(not run.by_chance for run in runs)
+        rows.append((name, str(cases), sites, *_worst_of(runs), judge(runs).value))
     yield from aligned(rows)
 
 

@@ -34,7 +34,7 @@ def _index_left_out(patch: Patch) -> None:
 
 
 def _added(patch: Patch) -> None:
-    """The number of a step and that of a micro-batch are added, so that a step's second has the next step's first key."""
+    """The numbers of a step and of a micro-batch are added: a step's second has the key of the next step's first."""
 
     def step_key(seed: int, step: Any) -> Any:
         return jax.random.key_data(_step_key(seed, 0)) + jax.numpy.uint32(step)

@@ -258,7 +258,9 @@ def _made(replayed: list[Comparison]) -> Iterator[tuple[Comparison, tuple[str, .
     rate, loss, norm, *rest = replayed
     parameters = tuple(one for one in rest if " parameter " in one.site)
     for comparison in replayed:
-        reads = () if comparison in (rate, loss) else (loss,) if comparison is norm else (rate, norm)
+        reads: tuple[Comparison, ...] = (
+            () if comparison in (rate, loss) else (loss,) if comparison is norm else (rate, norm)
+        )
         if " evaluation " in comparison.site:
             reads = parameters
         if not comparison.agrees and all(one.agrees for one in reads):

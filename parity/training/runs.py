@@ -20,7 +20,7 @@ from jax_encoder.training.optimizer import make_optimizer
 from jax_encoder.training.step import Program, TrainState, build
 from parity.encoder.bugs.model import Patch
 from parity.encoder.draws import drawn_masks
-from parity.encoder.inputs import tensor
+from parity.encoder.inputs import keeps_of, tensor
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.table import match
 from parity.encoder.weights import rows
@@ -80,10 +80,7 @@ class Lesson:
 
     def _dropping(self, batch: Batch, key: jax.Array) -> MicroBatch:
         """A batch as the reference sees it, with the masks that our side draws from a key."""
-        embedding, layers = _draw(self.course.encoder, batch.tokens.shape, key)
-        keeps = torch_ref.EncoderKeeps(
-            tensor(embedding), tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers)
-        )
+        keeps = keeps_of(key, self.course.encoder, batch.tokens.shape, _draw)
         return MicroBatch(*map(tensor, batch))._replace(keeps=keeps)
 
     def evaluates(self, done: int) -> bool:
@@ -97,8 +94,8 @@ class Lesson:
     def undropped(self, result: Result) -> Evaluation:
         """What it says of a result's parameters if every rate is 0."""
         _, encoder, config, *_ = self.course
-        rates = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), 0.0)
-        program = build(config, dataclasses.replace(encoder, **rates), dtype=DTYPES[True])
+        still = dataclasses.replace(encoder, embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0)
+        program = build(config, still, dtype=DTYPES[True])
         return self.evaluation(program, self.tree(result.parameter, wide=True))
 
     def tree(self, params: Mapping[str, np.ndarray], *, wide: bool) -> Params:

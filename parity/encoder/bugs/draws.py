@@ -13,7 +13,8 @@ from parity.encoder.bugs.model import Patch
 from parity.judge.bug import Bug
 from parity.judge.draws import MISTAKES
 
-_keep, _embedding_keep, _layer_keeps = dropout.keep, dropout.embedding_keep, dropout.layer_keeps
+_keep: Any = dropout.keep
+_embedding_keep, _layer_keeps = dropout.embedding_keep, dropout.layer_keeps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -37,13 +37,13 @@ def banner(report: Report) -> Html:
     first, rest = f"parity {report.verdict}", headline(report).removeprefix(f"parity {report.verdict}")
     title = element("h1", {}, classed("b", "", first), rest)
     comparisons = [comparison for run in report.runs for comparison in run.comparisons]
-    largest = max((size_of(comparison) for run in report.runs for comparison in run.mattering), default=0.0)
+    mattering = [comparison for run in report.runs for comparison in run.mattering]
     failing = sum(run.first_to_differ is not None for run in report.runs)
     made = len({culprit.site for run in report.runs for culprit in run.culprits})
     figures = [
         (f"{len(comparisons):,}", "comparisons"),
-        (f"{len(report.variants)} x {len({run.case for run in report.runs})}", "variants x cases"),
-        (written(largest), "largest relative error"),
+        (f"{len(report.variants)} x {len({run.case for run in report.runs if not run.by_chance})}", "variants x cases"),
+        (written(max(_relative(mattering), default=0.0)), "largest relative error"),
         (f"{failing:,} of {len(report.runs):,}", "runs differ"),
         *([(f"{len(report.crashed):,}", "runs in which a side raised")] if report.crashed else []),
         *([(f"{made:,}", f"site{'s' * (made != 1)} where a difference is made")] if made else []),
@@ -71,7 +71,7 @@ def reasons(report: Report) -> Html:
 
 def spread(report: Report) -> Html:
     """All errors of the report at a glance."""
-    errors = [size_of(comparison) for run in report.runs for comparison in run.mattering]
+    errors = _relative([comparison for run in report.runs for comparison in run.mattering])
     lead = (
         "Rounding in float64 leaves about 1e-15 of a tensor's own scale, the smallest mistake on record 1e-6. "
         "What lies beyond the constant is another function. Bars are logarithmic."
@@ -193,4 +193,9 @@ def chosen(report: Report, most: int) -> Iterator[Run]:
 
 
 def _largest(comparisons: Sequence[Comparison]) -> float:
-    return max(map(size_of, comparisons))
+    return max(_relative(comparisons), default=0.0)
+
+
+def _relative(comparisons: Sequence[Comparison]) -> list[float]:
+    """The errors of all that is not judged by chance."""
+    return [size_of(comparison) for comparison in comparisons if not comparison.by_chance]

@@ -72,7 +72,7 @@ def test_what_is_raised_while_tracing_has_a_line(pair):
     crash = planted(pair, ours=while_traced).crash
     assert (crash.side, crash.kind, crash.reached) == ("JAX", "TypeError", "")
     assert "cannot reshape" in crash.message
-    assert crash.where.startswith("tests/parity/encoder/test_crash.py:")
+    assert crash.where.startswith("tests/parity/encoder/test_crashing_pair.py:")
     assert crash.where.endswith(", in while_traced")
     assert "jax_encoder/attention.py" in crash.traceback
 
