@@ -47,6 +47,8 @@ def made(free: str, local: str, **changes) -> list[str]:
         ("d(l)/d(b) d(l)/d(a)", "d(l)/d(b)", ["d(l)/d(b)"]),
         ("alias c", "alias c", ["alias"]),  # c reads b, which the reference gives two values
         ("extra d(l)/d(extra)", "extra d(l)/d(extra)", ["extra"]),
+        ("a d(l)/d(extra)", "a d(l)/d(extra)", ["a"]),  # by something that ours has not got
+        ("d(l)/d(extra)", "d(l)/d(extra)", ["d(l)/d(extra)"]),
     ],
 )
 def test_culprits(free, local, expected):
@@ -58,6 +60,10 @@ def test_what_could_not_be_fed_is_not_judged():
     assert made("d(l)/d(a)", "d(l)/d(a)", fed=FED | {"d(l)/d(b)": False}) == []
     assert made("d(l)/d(a)", "d(l)/d(a)", fed=FED | {"a": False}) == []
     assert made("d(l)/d(a)", "d(l)/d(a)") == ["d(l)/d(a)"]
+
+
+def test_what_reads_a_value_that_nobody_has_is_not_judged():
+    assert made("a c", "a c", reads=READS | {"c": ("gone",)}) == ["a"]
 
 
 def test_feedable():
