@@ -62,6 +62,19 @@ def test_what_could_not_be_fed_is_not_judged():
     assert made("d(l)/d(a)", "d(l)/d(a)") == ["d(l)/d(a)"]
 
 
+def test_a_derivative_needs_its_value_those_after_it_and_what_they_read():
+    one = "d(l)/d(a)"
+    reads = READS | {"b": ("a", "other"), "other": ()}
+    fed = FED | {"other": True}
+    assert made(one, one, reads=reads, fed=fed) == [one]
+    for name in ("a", "b", "other", "d(l)/d(b)"):
+        assert made(one, one, reads=reads, fed=fed | {name: False}) == []
+    for name in ("c", "alias", "d(l)/d(c)"):
+        assert made(one, one, reads=reads, fed=fed | {name: False}) == [one]
+    assert made("d(l)/d(c)", "d(l)/d(c)") == ["d(l)/d(c)"]
+    assert made("d(l)/d(c)", "d(l)/d(c)", fed=FED | {"c": False}) == []
+
+
 def test_what_reads_a_value_that_nobody_has_is_not_judged():
     assert made("a c", "a c", reads=READS | {"c": ("gone",)}) == ["a"]
 
