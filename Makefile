@@ -1,5 +1,5 @@
 # make train: the main job.  make test: the suite.  make parity: all variants on all cases.  make check: format, lint,
-# types.
+# types.  make docs: the pages as a site, in build/docs.  make figures: the README's figures, measured here.
 # Each sets up what it needs in .venv, once; PYTHON chooses the interpreter (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ ARGS ?=
 # Every run has a folder of its own.
 RUN ?= runs/$(shell date +%Y-%m-%d-%H%M%S)
 
-.PHONY: train test parity check clean
+.PHONY: train test parity check docs figures clean
 
 train: .venv/.train
 	$(BIN)/python train.py pretrain --run $(RUN) $(ARGS)
@@ -24,6 +24,13 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/.docs
+	rm -rf build/docs build/doctrees docs/api
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees docs build/docs
+
+figures: .venv/.train
+	$(BIN)/python docs/figures.py $(ARGS)
 
 clean:
 	rm -rf .venv
@@ -40,4 +47,8 @@ clean:
 
 .venv/.dev: .venv/.train
 	$(PIP) --group dev
+	touch $@
+
+.venv/.docs: .venv/.train
+	$(PIP) --group docs
 	touch $@

@@ -44,7 +44,7 @@ _ADDED: versions.Added = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """One encoder: its sizes, its form and its dropout rates. Axis letters as in README.md.
+    """One encoder: its sizes, its form and its dropout rates. Axis letters as in docs/encoder.md.
 
     Attributes:
         vocab_size: V, rows of the word embedding.

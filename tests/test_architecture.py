@@ -136,10 +136,27 @@ def floor_allows(here: str, name: str) -> bool:
     return theirs in below.get(ours, ())
 
 
+def option_violations(path: str, source: str) -> list[str]:
+    """Where `path` tells a compiler what this release of it may not know."""
+    if path == "parity/graph/programs.py":
+        return []
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    told = [keyword.arg for call in calls for keyword in call.keywords if keyword.arg == "compiler_options"]
+    return [f"{path} passes {name}, only parity/graph/programs.py may: it tries them first" for name in told]
+
+
 def test_imports_point_one_way():
     files = sources()
     assert len(files) > 150
     assert not [v for path, source in files.items() for v in import_violations(path, source)]
+
+
+def test_private_options_are_tried_first():
+    assert not [v for path, source in sources().items() for v in option_violations(path, source)]
+    planted = "run = jax.jit(f, compiler_options={'xla_gpu_autotune_level': 0})"
+    message = "jax_encoder/step.py passes compiler_options, only parity/graph/programs.py may: it tries them first"
+    assert option_violations("jax_encoder/step.py", planted) == [message]
+    assert option_violations("parity/graph/programs.py", planted) == []
 
 
 def test_the_layout_is_the_one_that_the_rules_know():

@@ -9,12 +9,12 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from training_helpers import write_corpus
 
 import jax_encoder.cli
 import parity.cli
 from jax_encoder.commands.called import called_as
 from jax_encoder.training.run_folder import resume_command
+from tests.jax_encoder.training.helpers import write_corpus
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

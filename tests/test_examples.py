@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from training_helpers import write_corpus
+
+from tests.jax_encoder.training.helpers import write_corpus
 
 ROOT = Path(__file__).parent.parent
 

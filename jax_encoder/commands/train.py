@@ -57,11 +57,15 @@ def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | Resume | E
 
 
 def execute(command: PretrainConfig | Resume | Export, program: str) -> int:
-    """Returns 0, 1 for a training or parity failure, 2 for bad input, 130 for a second Ctrl-C.
+    """Runs one command.
 
     Args:
         command: what to run.
         program: whose name stands before what went wrong.
+
+    Returns:
+        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 130 for a
+        second Ctrl-C.
     """
     try:
         return _run(command)
@@ -109,4 +113,4 @@ def _run(command: PretrainConfig | Resume | Export) -> int:
         )
         return 0
     verdict = finish(session.folder, console, check_parity=session.config.verify)
-    return 1 if verdict.passed is False else 0
+    return verdict.status

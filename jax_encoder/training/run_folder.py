@@ -27,6 +27,7 @@ class RunFolder:
         self.loss_plot = path / "loss.png"
         self.parity_json = path / "parity.json"
         self.parity_text = path / "parity.txt"
+        self.parity_output = path / "parity-output.txt"
 
     @staticmethod
     def check_free(path: Path) -> None:

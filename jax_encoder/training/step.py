@@ -91,10 +91,8 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
         return loss_sums(model, params, batch, None)[1]
 
     at_precision = jax.default_matmul_precision(config.model.matmul_precision)
-    # Initialisation runs once: to compile it well takes four times as long as to compile it badly and run it.
-    quickly = {"xla_backend_optimization_level": 0}
     return Program(
-        jax.jit(init, compiler_options=quickly),
+        jax.jit(init),
         jax.jit(at_precision(step), donate_argnums=0),
         jax.jit(at_precision(evaluate)),
     )

@@ -11,7 +11,14 @@ from rich.text import Text
 
 from jax_encoder.training import metrics, plot
 from jax_encoder.training.run_folder import RunFolder
-from jax_encoder.training.verify import Verdict, verify
+from jax_encoder.training.verify import Result, Verdict, verify
+
+_STYLES = {
+    Result.NOT_CHECKED: "yellow",
+    Result.PASSED: "bold green",
+    Result.FAILED: "bold red",
+    Result.CRASHED: "bold red",
+}
 
 
 def finish(folder: RunFolder, console: Console, *, check_parity: bool) -> Verdict:
@@ -19,7 +26,7 @@ def finish(folder: RunFolder, console: Console, *, check_parity: bool) -> Verdic
     train, held_out = (metrics.of_split(folder.metrics, split) for split in ("train", "held_out"))
     baselines = json.loads(folder.baselines.read_text(encoding="utf-8"))
     plot.save(plot.loss_plot(train, held_out, baselines), folder.loss_plot)
-    verdict = Verdict("parity not checked: --no-verify", None)
+    verdict = Verdict("parity not checked: --no-verify", Result.NOT_CHECKED)
     if check_parity:
         with console.status("comparing the trained parameters with PyTorch"):
             verdict = verify(folder)
@@ -27,8 +34,9 @@ def finish(folder: RunFolder, console: Console, *, check_parity: bool) -> Verdic
     facts: dict[str, str | Text] = {
         "steps": f"{train[-1]['step']:,}, {tokens:,} tokens in {timedelta(seconds=round(seconds))}",
         "throughput": f"{tokens / seconds:,.0f} real tokens per second",
-        "parity": Text(verdict.line, style={True: "bold green", False: "bold red", None: "yellow"}[verdict.passed]),
+        "parity": Text(verdict.line, style=_STYLES[verdict.result]),
         **_places(folder),
+        **_report(folder, verdict.result),
     }
     body = Group(_losses(held_out[-1], baselines), Text(), _grid(facts))
     console.print(Panel(body, title="training complete", title_align="left", padding=(1, 2)))
@@ -55,9 +63,18 @@ def _places(folder: RunFolder) -> dict[str, str]:
         "numbers": f"{folder.metrics}",
         "TensorBoard": f"tensorboard --logdir {folder.tensorboard}",
         "checkpoints": f"{folder.checkpoints}",
-        "parity report": f"{folder.parity_text}",
-        "check again": f"python -m parity trained {path}",
     }
+
+
+def _report(folder: RunFolder, result: Result) -> dict[str, str]:
+    """What the check has left, and how to have another."""
+    command = f"python -m parity trained {folder.path}"
+    match result:
+        case Result.NOT_CHECKED:
+            return {"check": command}
+        case Result.CRASHED:
+            return {"parity's output": f"{folder.parity_output}", "check again": command}
+    return {"parity report": f"{folder.parity_text}", "check again": command}
 
 
 def _grid(facts: dict[str, str | Text]) -> Table:

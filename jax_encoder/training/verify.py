@@ -1,7 +1,10 @@
 """Asks the parity harness about the trained parameters, in a process of its own: float64 and torch stay out of ours."""
 
+import enum
 import importlib.util
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,36 +15,64 @@ from jax_encoder.data.files import written_whole
 from jax_encoder.training.run_folder import RunFolder
 
 
+class Result(enum.Enum):
+    """How a check ended."""
+
+    NOT_CHECKED = "not asked for, or torch is not there"
+    PASSED = "PASS"
+    FAILED = "anything else that the harness reports"
+    CRASHED = "the harness came to no report"
+
+
 class Verdict(NamedTuple):
-    """One line to print; `passed` is None if nothing was compared."""
+    """One line to print, and how the check ended."""
 
     line: str
-    passed: bool | None
+    result: Result
+
+    @property
+    def status(self) -> int:
+        """The exit status of the run that asked."""
+        return {Result.FAILED: 1, Result.CRASHED: 3}.get(self.result, 0)
 
 
 def verify(folder: RunFolder) -> Verdict:
-    """Compares the newest checkpoint with PyTorch, site by site; the report goes to parity.txt and parity.json."""
+    """Compares the newest checkpoint with PyTorch, site by site.
+
+    The report goes to parity.txt and parity.json; where there is none, all that the harness said to parity-output.txt.
+    """
     if not _importable("torch"):
-        return Verdict("parity not checked: pip install 'jax-encoder[parity]'", None)
-    command = [sys.executable, "-m", "parity", "trained", str(folder.path.absolute())]
+        return Verdict("parity not checked: pip install 'jax-encoder[parity]'", Result.NOT_CHECKED)
+    # What they say is of another checkpoint.
+    for path in (folder.parity_text, folder.parity_json, folder.parity_output):
+        path.unlink(missing_ok=True)
+    command = ["-m", "parity", "trained", str(folder.path.absolute())]
     process = subprocess.run(
-        [*command, "--json", str(folder.parity_json.absolute())],
+        [sys.executable, *command, "--json", str(folder.parity_json.absolute())],
         # parity lies beside jax_encoder. An accelerator's memory is taken by this process, and it has no fast float64.
         cwd=Path(jax_encoder.__file__).parents[1],
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
-    with written_whole(folder.parity_text) as temporary:
-        temporary.write_text(process.stdout, encoding="utf-8")
     first_line = process.stdout.partition("\n")[0]
     if process.returncode in (0, 1) and first_line.startswith("parity "):
-        return Verdict(first_line, process.returncode == 0)
-    reason = (process.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    return Verdict(
-        f"parity not checked: {' '.join(command[1:])} ended with status {process.returncode}: {reason}", None
-    )
+        with written_whole(folder.parity_text) as temporary:
+            temporary.write_text(process.stdout, encoding="utf-8")
+        return Verdict(first_line, Result.FAILED if process.returncode else Result.PASSED)
+    folder.parity_json.unlink(missing_ok=True)
+    ended = f"{shlex.join(['python', *command])} {_how_it_ended(process.returncode)}"
+    with written_whole(folder.parity_output) as temporary:
+        temporary.write_text("\n".join([ended, "", process.stdout, process.stderr]), encoding="utf-8")
+    said = process.stderr.strip().splitlines()
+    reason = f": {said[-1]}" if said else " and said no reason"
+    return Verdict(f"parity check broke off: {ended}{reason}", Result.CRASHED)
+
+
+def _how_it_ended(status: int) -> str:
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
 def _importable(name: str) -> bool:

@@ -24,7 +24,7 @@ from jax_encoder.training import objective
 from parity.encoder.bugs.model import ModelBug, Patch
 from parity.encoder.form import Form
 from parity.encoder.inputs import Directions, Inputs, Targets, tensor
-from parity.graph.programs import QUICKLY
+from parity.graph.programs import quickly
 from torch_ref import masks as torch_masks
 
 LOSSES = ("projection", "mlm")
@@ -139,7 +139,7 @@ def run_jax(model: jax_encoder.Model, inputs: JaxInputs) -> Taps:
     return Taps(*values, jnp.asarray(projection), sums.loss / sums.targets)
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
+@functools.partial(quickly, static_argnums=0)
 def run_jax_compiled(graphdef: Any, params: Any, inputs: JaxInputs) -> Taps:
     """`run_jax` as one program, in the form that the config asks for."""
     return run_jax(with_params(graphdef, params), inputs)
@@ -152,9 +152,9 @@ def _as_trained(model: Any, params: Any, batch: Batch, key: jax.Array | None) ->
 
 
 # By whether the parameters are those of a training run: then the program is compiled as there, too.
-RUN_AS_TRAINED = {
+RUN_AS_TRAINED: dict[bool, Callable[..., Any]] = {
     True: jax.jit(_as_trained, static_argnums=0),
-    False: jax.jit(_as_trained, static_argnums=0, compiler_options=QUICKLY),
+    False: quickly(_as_trained, static_argnums=0),
 }
 
 

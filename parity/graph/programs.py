@@ -1,11 +1,46 @@
 """How programs are compiled for a check, and given back before Linux runs out of places for them."""
 
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 
-# LLVM's passes and XLA's newer emitters of fused loops take most of a check and change no value.
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+Options = Mapping[str, bool | int | str]
+
+# LLVM's passes and XLA's newer emitters of fused loops take most of a check and change no value. Both are private
+# options of a backend: jax 0.11.2's XLA has the newer emitters alone, and no longer knows the second.
+QUICKLY: Options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
+def quickly(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """`jax.jit`, told what XLA knows of `QUICKLY`; XLA is asked at the first call, so that a module may call this."""
+
+    @functools.cache
+    def jitted() -> Callable[..., Any]:
+        return jax.jit(function, compiler_options=known(QUICKLY), **options)
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        return jitted()(*arguments, **named)
+
+    return call
+
+
+def known(options: Options) -> dict[str, bool | int | str]:
+    """What the default backend's compiler takes of its private options, which come and go with its releases."""
+    return {name: value for name, value in options.items() if _takes(jax.default_backend(), name, value)}
+
+
+@functools.cache
+def _takes(platform: str, name: str, value: bool | int | str) -> bool:
+    # JAX has no list of them. The compiler refuses the smallest program in milliseconds.
+    try:
+        jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 # JAX keeps every program that it has compiled, each in memory maps of its own, and Linux gives a process 65,530 of

@@ -54,13 +54,13 @@ def _follows(site: str, forward: set[str], aliases: Mapping[str, str], reads: Re
 
     A value may be read under the name that it shares with another, which the reference has made a value of its own. A
     derivative by a value, where the value or one that reads it is computed otherwise: another function has another
-    derivative. And a derivative by something that ours has not got.
+    derivative. And a derivative by something that ours has not got, or does not read.
     """
     doubtful = {aliases[one] for one in forward if one in aliases}
     if not is_derivative(site):
         return bool(doubtful & {*reads.get(site, ())}) and site not in aliases
     involved = {value_of(one) for one in (site, *reads.get(site, ()))}
-    return bool((forward | doubtful) & involved) or (bool(forward) and site not in reads)
+    return bool((forward | doubtful) & involved) or (bool(forward) and not reads.get(site))
 
 
 def is_derivative(site: str) -> bool:

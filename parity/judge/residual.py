@@ -43,7 +43,7 @@ def describe(actual: np.ndarray, expected: np.ndarray, axes: Sequence[str] = ())
     Args:
         actual: JAX's array.
         expected: torch's.
-        axes: a letter for every axis, as the README names them; "" for an axis without a name.
+        axes: a letter for every axis, as docs/encoder.md names them; "" for an axis without a name.
     """
     actual, expected = np.asarray(actual), np.asarray(expected)
     problem = _problem(actual, expected)

@@ -8,7 +8,7 @@ import numpy as np
 
 from parity.cases.case import Case, Sizes
 from parity.judge.sites import Site
-from parity.judge.verdict import Explanation, Setting
+from parity.judge.verdict import Explanation, Run, Setting
 
 Sites = tuple[Site, ...]
 
@@ -91,6 +91,14 @@ class Variant(Protocol):
         Raises:
             MismatchError: their parameters cannot be brought together. The check counts it as a failure.
         """
+
+
+@runtime_checkable
+class Drawing(Variant, Protocol):
+    """A variant that may draw at random what both sides are then given, of which comparing them says nothing."""
+
+    def draws(self, name: str) -> Run | None:
+        """Judges the draws by themselves, as a run of the variant of this name; None if nothing is drawn."""
 
 
 @runtime_checkable

@@ -1,13 +1,6 @@
-"""The optimizers that are compared: numbers that mean the same on both sides."""
+"""The optimizers that are compared: numbers that mean the same on both sides.
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Literal
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The numbers of one optimizer, and how each is said on either side; both are built from this.
+How each is said on either side::
 
     | here | optax | torch.optim |
     |---|---|---|
@@ -22,6 +15,16 @@ class Settings:
     | weight_decay | `weight_decay`, 1e-4 if left out, and a mask | `weight_decay` of a group; AdamW: 1e-2 if left out |
     | clip_norm | `clip_by_global_norm`: times clip_norm / norm | by hand: `clip_grad_norm_` divides by norm + 1e-6 |
     | schedule | a function of the count before the step: 0, 1, ... | `lr`, set before every step |
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The numbers of one optimizer; both sides are built from this, as the module's table says.
 
     `amsgrad` is off on both sides: optax's is another transformation.
     """

@@ -11,9 +11,12 @@ _LISTED = 12
 
 def about_first(run: Run, site: str) -> Iterator[str]:
     """What is known of the first site to differ."""
+    culprit = next((one for one in run.culprits if one.site == site), None)
+    if culprit is not None and culprit.comparison.by_chance:
+        yield from (f"  {line}" for line in _mistake(culprit))
+        return
     if not run.replayed:
         return
-    culprit = next((one for one in run.culprits if one.site == site), None)
     if culprit is not None:
         yield "  fed the reference's own input this block still differs: the cause is here"
         yield from (f"  {line}" for line in _mistake(culprit))
@@ -29,10 +32,14 @@ def causes(run: Run) -> Iterator[str]:
     """Every place where a difference is made, with what it is computed from."""
     if len(run.culprits) < 2:
         return
-    yield f"differences are made at {len(run.culprits):,} places; all others have inherited theirs"
-    rows = [
-        (one.site, _between(one), f"error {one.comparison.error:.1e}", _name(one)) for one in run.culprits[:_LISTED]
-    ]
+    if run.by_chance:
+        yield f"{len(run.culprits):,} things are not as chance has them"
+        rows: list[tuple[str, ...]] = [(one.site, "; ".join(one.shape), _name(one)) for one in run.culprits[:_LISTED]]
+    else:
+        yield f"differences are made at {len(run.culprits):,} places; all others have inherited theirs"
+        rows = [
+            (one.site, _between(one), f"error {one.comparison.error:.1e}", _name(one)) for one in run.culprits[:_LISTED]
+        ]
     yield from (f"  {line}" for line in aligned(rows))
     if len(run.culprits) > _LISTED:
         yield f"  and {len(run.culprits) - _LISTED:,} more"

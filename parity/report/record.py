@@ -1,6 +1,6 @@
 """A report as JSON, for machines and for keeping beside a checkpoint.
 
-Schema, version 2; one object:
+Schema, version 2; one object::
 
     schema        2
     verdict       "PASS", "FAIL semantic", "FAIL precision" or "VACUOUS"

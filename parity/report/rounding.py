@@ -39,10 +39,14 @@ def table(report: Report) -> Iterator[str]:
     rows = [("dtype", "runs", "values", "JAX's error / torch's", "at", "verdict")]
     for dtype in dict.fromkeys(run.dtype for run in report.precision):
         runs = [run for run in report.precision if run.dtype == dtype]
+        if not any(run.errors for run in runs):
+            rows.append((dtype, f"{len(runs):,}", "0", "-", "-", Verdict.ERROR.value))
+            continue
         places = [(run, error) for run in runs for error in run.errors]
         failed = next((place for place in places if not place[1].agrees), None)
         run, error = failed or max(places, key=lambda place: ratio(place[1]))
-        verdict = Verdict.FAIL_PRECISION if failed else Verdict.PASS
+        crashed = any(run.crash for run in runs)
+        verdict = Verdict.ERROR if crashed else Verdict.FAIL_PRECISION if failed else Verdict.PASS
         compared = f"{ratio(error):.1f}, allowed {MULTIPLE:g}"
         where = f"{error.site} ({run.variant}, {run.case})"
         rows.append((dtype, f"{len(runs):,}", f"{len(places):,}", compared, where, verdict.value))

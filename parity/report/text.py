@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from parity.judge.compare import Comparison, Number
 from parity.judge.verdict import Report, Run, Verdict, judge, vacuities, worst
 from parity.report import causes as cause_report
+from parity.report import crashes as crash_report
 from parity.report import rounding as precision_report
 from parity.report.columns import aligned, counted
 
@@ -17,6 +18,8 @@ def headline(report: Report) -> str:
     """The verdict in one line, with the place where it was decided."""
     if report.verdict is Verdict.PASS:
         return _passed(report)
+    if report.verdict is Verdict.ERROR:
+        return crash_report.headline(report)
     if report.verdict is Verdict.VACUOUS:
         reasons = vacuities(report.runs)
         return f"parity {Verdict.VACUOUS}: {reasons[0]}, {_first_of(len(reasons), 'reason')}"
@@ -44,13 +47,20 @@ def render(report: Report) -> str:
 
 
 def _passed(report: Report) -> str:
-    variants, cases = len(report.variants), len({run.case for run in report.runs})
+    variants, cases = len(report.variants), len({run.case for run in report.runs if not run.by_chance})
+    drawn = sum(run.by_chance for run in report.runs)
     comparisons = sum(len(run.comparisons) for run in report.runs)
     found = worst(report.runs)
     assert found is not None, "a report without comparisons is vacuous"
     run, comparison = found
+    if comparison.by_chance:
+        return (
+            f"parity {Verdict.PASS}: draws of {counted(variants, 'variant')}, {counted(comparisons, 'comparison')}; "
+            f"the largest, at {comparison.site} ({run.variant}), is {comparison.error:.2f} of what chance may leave"
+        )
     margin = f"{_two_digits(report.allowed / comparison.error)} times" if comparison.error else "infinitely far"
     amount = f"{counted(variants, 'variant')} x {counted(cases, 'case')}, {counted(comparisons, 'comparison')}"
+    amount = f"{amount}, draws of {counted(drawn, 'variant')}" if drawn else amount
     return (
         f"parity {Verdict.PASS}: {amount}; "
         f"worst relative error {comparison.error:.1e} at {comparison.site} ({run.variant}, {run.case}), "
@@ -75,7 +85,9 @@ def _first_failure(report: Report) -> tuple[Run, int]:
 
 
 def _details(report: Report) -> Iterator[str]:
-    """What stands under the verdict: values and place of a failure, or what makes the check no proof."""
+    """What stands under the verdict: what a side raised, values and place of a failure, what makes it no proof."""
+    if report.verdict is Verdict.ERROR:
+        yield from crash_report.details(report)
     if report.verdict is Verdict.FAIL_PRECISION:
         yield from precision_report.details(report)
     if report.verdict is Verdict.VACUOUS:
@@ -118,6 +130,8 @@ def _surroundings(report: Report) -> Iterator[str]:
 def _error(comparison: Comparison) -> str:
     if comparison.problem:
         return comparison.problem.splitlines()[0]
+    if comparison.by_chance:
+        return f"{comparison.error:.3g} of what chance may leave"
     return f"error {comparison.error:.1e}" + ("" if comparison.agrees else f", allowed {comparison.allowed:.0e}")
 
 
@@ -128,7 +142,8 @@ def _table(report: Report) -> Iterator[str]:
     rows = [("variant", "cases", "sites", "worst error", "at", "verdict")]
     for name, runs in report.variants.items():
         sites = str(max(len(run.comparisons) for run in runs))
-        rows.append((name, str(len(runs)), sites, *_worst_of(runs), judge(runs).value))
+        cases = sum(not run.by_chance for run in runs)
+        rows.append((name, str(cases), sites, *_worst_of(runs), judge(runs).value))
     yield from aligned(rows)
 
 

@@ -1,4 +1,4 @@
-"""What became of every mistake that was made on purpose, as a table; the README's is written by it."""
+"""What became of every mistake that was made on purpose, as a table; docs/selftest.md is written by it."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -41,15 +41,16 @@ def _card(culprit: Culprit, number: int) -> Html:
 
 def _flow(culprit: Culprit) -> Html:
     """What was fed, and what came out."""
-    reads = [classed("span", "chip", code(site)) for site in culprit.reads] or [
-        classed("span", "chip", "its parameters")
-    ]
+    alone = "keys of dropout" if culprit.comparison.by_chance else "its parameters"
+    reads = [classed("span", "chip", code(site)) for site in culprit.reads] or [classed("span", "chip", alone)]
     shape = " x ".join(map(str, culprit.comparison.shape)) or "one number"
     sentence = (
         "Fed what the reference computed before it, this block still differs: the mistake lies between them. "
         f"Relative error {written(culprit.comparison.error)}, allowed {culprit.comparison.allowed:.0e}; "
         f"{culprit.comparison.dtype}, {shape}."
     )
+    if culprit.comparison.by_chance:
+        sentence = f"{culprit.comparison.error:.3g} times what chance may leave; {culprit.comparison.dtype}, {shape}."
     arrow = element("span", {"class": "arrow", "role": "img", "aria-label": "gives"}, "\N{LONG RIGHTWARDS ARROW}")
     made = classed("span", "chip made", "\N{BLACK DIAMOND} ", code(culprit.site))
     chips = classed("p", "flow", classed("span", "reads", *reads), arrow, made)

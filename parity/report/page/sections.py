@@ -39,8 +39,8 @@ def banner(report: Report) -> Html:
     made = len({culprit.site for run in report.runs for culprit in run.culprits})
     figures = [
         (f"{len(comparisons):,}", "comparisons"),
-        (f"{len(report.variants)} x {len({run.case for run in report.runs})}", "variants x cases"),
-        (written(max(map(size_of, comparisons), default=0.0)), "largest relative error"),
+        (f"{len(report.variants)} x {len({run.case for run in report.runs if not run.by_chance})}", "variants x cases"),
+        (written(max(_relative(comparisons), default=0.0)), "largest relative error"),
         (f"{failing:,} of {len(report.runs):,}", "runs differ"),
         *([(f"{made:,}", f"site{'s' * (made != 1)} where a difference is made")] if made else []),
     ]
@@ -67,7 +67,7 @@ def reasons(report: Report) -> Html:
 
 def spread(report: Report) -> Html:
     """All errors of the report at a glance."""
-    errors = [size_of(comparison) for run in report.runs for comparison in run.comparisons]
+    errors = _relative([comparison for run in report.runs for comparison in run.comparisons])
     lead = (
         "Rounding in float64 leaves about 1e-15 of a tensor's own scale, the smallest mistake on record 1e-6. "
         "What lies beyond the constant is another function. Bars are logarithmic."
@@ -186,4 +186,9 @@ def chosen(report: Report, most: int) -> Iterator[Run]:
 
 
 def _largest(comparisons: Sequence[Comparison]) -> float:
-    return max(map(size_of, comparisons))
+    return max(_relative(comparisons), default=0.0)
+
+
+def _relative(comparisons: Sequence[Comparison]) -> list[float]:
+    """The errors of all that is not judged by chance."""
+    return [size_of(comparison) for comparison in comparisons if not comparison.by_chance]

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import sys
 
 import numpy as np
@@ -11,7 +12,7 @@ from jax_encoder.training import metrics
 from jax_encoder.training.plot import loss_plot
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.summary import finish
-from jax_encoder.training.verify import Verdict, verify
+from jax_encoder.training.verify import Result, Verdict, verify
 
 BASELINES = {"unigram": 6.5, "bigram": 5.5}
 
@@ -30,11 +31,17 @@ def folder(tmp_path) -> RunFolder:
     return folder
 
 
+def screen(folder: RunFolder, *, check_parity: bool) -> tuple[Verdict, str]:
+    """The verdict and the words of the last screen."""
+    console = Console(file=io.StringIO(), width=400)
+    verdict = finish(folder, console, check_parity=check_parity)
+    return verdict, " ".join(console.file.getvalue().replace("│", " ").split())
+
+
 def test_the_screen_has_every_number_and_place(folder):
-    console = Console(file=io.StringIO(), width=200)
-    verdict = finish(folder, console, check_parity=False)
-    shown = " ".join(console.file.getvalue().replace("│", " ").split())
-    assert verdict == Verdict("parity not checked: --no-verify", None)
+    verdict, shown = screen(folder, check_parity=False)
+    assert verdict == Verdict("parity not checked: --no-verify", Result.NOT_CHECKED)
+    assert verdict.status == 0
     for expected in (
         "on 1,234 held-out masked tokens loss (nats) accuracy",
         "unigram counts of the training text 6.500",
@@ -46,7 +53,7 @@ def test_the_screen_has_every_number_and_place(folder):
         f"folder {folder.path}",
         f"loss curve {folder.loss_plot}",
         f"TensorBoard tensorboard --logdir {folder.tensorboard}",
-        f"check again python -m parity trained {folder.path}",
+        f"check python -m parity trained {folder.path}",
     ):
         assert expected in shown
 
@@ -77,14 +84,65 @@ def test_the_plot_shows_both_losses_and_both_baselines(folder):
     assert [text.get_text() for text in axes.texts] == ["unigram 6.50", "bigram 5.50"]
 
 
+def named_files(folder: RunFolder, shown: str) -> set[str]:
+    """What the screen says lies in the folder; the folder of checkpoints is made with the first of them."""
+    return set(re.findall(re.escape(str(folder.path)) + r"/([\w.-]+)", shown)) - {"checkpoints"}
+
+
 def test_without_torch_parity_is_not_checked_and_says_how(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert verify(folder) == Verdict("parity not checked: pip install 'jax-encoder[parity]'", None)
+    verdict, shown = screen(folder, check_parity=True)
+    assert verdict == Verdict("parity not checked: pip install 'jax-encoder[parity]'", Result.NOT_CHECKED)
+    assert verdict.status == 0
+    assert verdict.line in shown
+    assert named_files(folder, shown) == {"loss.png", "metrics.jsonl", "tensorboard"}
 
 
-def test_a_run_that_parity_cannot_read_is_not_called_passed(folder):
+def test_a_check_that_crashed_is_no_verdict_and_leaves_no_report(folder):
+    folder.parity_text.write_text("parity PASS: of an earlier checkpoint")
+    folder.parity_json.write_text("{}")
     folder.config.write_text(json.dumps({}))
+    verdict, shown = screen(folder, check_parity=True)
+    assert verdict.result is Result.CRASHED
+    assert verdict.status == 3
+    command, reason = (
+        f"python -m parity trained {folder.path}",
+        f"{folder.config} cannot be read as the config of a run: 'training'",
+    )
+    assert verdict.line == f"parity check broke off: {command} ended with status 2: python -m parity: {reason}"
+    assert verdict.line in shown
+    assert not folder.parity_text.exists()
+    assert not folder.parity_json.exists()
+    assert folder.parity_output.read_text() == f"{command} ended with status 2\n\n\npython -m parity: {reason}\n"
+    assert named_files(folder, shown) == {
+        "config.json",
+        "loss.png",
+        "metrics.jsonl",
+        "tensorboard",
+        "parity-output.txt",
+    }
+
+
+KILLED = """
+import os, signal, sys
+
+if "parity" in sys.orig_argv:
+    print("so far", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_check_that_was_killed_says_by_what(folder, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(KILLED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     verdict = verify(folder)
-    assert verdict.passed is None
-    assert verdict.line.startswith("parity not checked: -m parity trained ")
-    assert " ended with status 2: " in verdict.line
+    assert verdict.result is Result.CRASHED
+    assert verdict.line.endswith(f"{folder.path} was killed by SIGKILL and said no reason")
+    assert "so far" in folder.parity_output.read_text()
+
+
+def test_a_reason_that_is_no_text_is_kept(folder, tmp_path, monkeypatch):
+    broken = "import os, sys\nif 'parity' in sys.orig_argv:\n    os.write(2, b'\\xff\\n'); os._exit(9)\n"
+    (tmp_path / "sitecustomize.py").write_text(broken)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert verify(folder).line.endswith("ended with status 9: \N{REPLACEMENT CHARACTER}")

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from jax_encoder.config import EncoderConfig
+from jax_encoder.data.masking import Batch
 from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig, TextOptions
 from jax_encoder.training.prepare import prepare
 from jax_encoder.training.session import load_trained
@@ -106,6 +108,14 @@ def test_the_hash_of_the_weights_is_of_every_bit(run_folder, report):
     flipped = array.copy()
     flipped.flat[-1] = np.nextafter(flipped.flat[-1], np.float32(1))
     assert digest(named | {name: flipped}) != digest(named)
+
+
+def test_parameters_that_do_not_fit_are_a_failure():
+    config, row_BT = EncoderConfig.tiny(), np.ones((1, 4), np.int32)
+    case = trained._case(Batch(*[row_BT] * 5, np.ones((1, 4), np.float32)))
+    runs = list(trained._runs("run", config, {}, case))
+    assert [run.case for run in runs] == ["held-out", "held-out, with dropout"]
+    assert all(run.comparisons[0].problem.startswith("the parameters are not those") for run in runs)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""A long search must not run out of memory maps."""
+"""Programs are compiled in haste where XLA can be told so, and a long search must not run out of memory maps."""
 
 from pathlib import Path
 
@@ -12,6 +12,43 @@ from parity.encoder.program import JaxProgram
 from parity.encoder.sides import JaxInputs
 from parity.encoder.variants import sizes_of, variants
 from parity.graph import programs
+
+MADE_UP = {"xla_cpu_option_that_no_release_has": True}
+LEVEL = {"xla_backend_optimization_level": 0}
+
+
+def test_a_private_option_is_asked_for_where_xla_knows_it():
+    with pytest.raises(jax.errors.JaxRuntimeError, match="No such compile option"):
+        jax.jit(lambda: 0, compiler_options=MADE_UP)()
+    assert programs.known(MADE_UP | LEVEL) == LEVEL
+    assert programs.known({"xla_backend_optimization_level": "high"}) == {}
+    # None known any more: then haste is a word without effect, and QUICKLY has outlived its options.
+    assert programs.known(programs.QUICKLY)
+
+
+def test_what_is_known_reaches_the_compiler_and_the_rest_breaks_nothing(monkeypatch):
+    told = []
+    real = jax.jit
+
+    def jit(function, *, compiler_options, **options):
+        told.append(compiler_options)
+        return real(function, compiler_options=compiler_options, **options)
+
+    monkeypatch.setattr(programs, "QUICKLY", MADE_UP | LEVEL)
+    monkeypatch.setattr(jax, "jit", jit)
+    programs.known(MADE_UP | LEVEL)  # tried by now
+    told.clear()
+    power = programs.quickly(lambda x, n: x**n, static_argnums=1)
+    assert told == []
+    assert power(jnp.asarray(3.0), 2) == 9
+    assert power(jnp.asarray(3.0), n=3) == 27
+    assert told == [LEVEL]
+
+
+def test_an_option_is_tried_once(monkeypatch):
+    programs.known(MADE_UP)
+    monkeypatch.setattr(jax, "jit", None)
+    assert programs.known(MADE_UP) == {}
 
 
 def test_compiled_programs_are_given_back_above_the_limit(monkeypatch):

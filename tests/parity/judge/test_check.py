@@ -224,7 +224,7 @@ def test_a_case_that_cannot_expose_is_vacuous():
     assert vacuities(report.runs)[0].startswith("no query may attend to a key at distance 13, where a window of 12")
 
 
-def test_other_errors_are_not_swallowed():
+def test_an_error_of_the_binding_is_not_taken_for_one_of_a_side():
     def crash(*_):
         raise ZeroDivisionError("a bug in the binding")
 

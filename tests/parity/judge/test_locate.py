@@ -15,8 +15,9 @@ READS = {
     "d(l)/d(b)": ("d(l)/d(c)",),
     "d(l)/d(a)": ("d(l)/d(b)",),
     "d(l)/d(w)": ("d(l)/d(c)",),  # a parameter that enters c
+    "d(l)/d(v)": (),  # one that enters nothing
 }
-FED = {name: True for name in READS if name != "d(l)/d(w)"}
+FED = {name: True for name in READS if name not in ("d(l)/d(w)", "d(l)/d(v)")}
 
 
 def made(free: str, local: str, **changes) -> list[str]:
@@ -49,6 +50,8 @@ def made(free: str, local: str, **changes) -> list[str]:
         ("extra d(l)/d(extra)", "extra d(l)/d(extra)", ["extra"]),
         ("a d(l)/d(extra)", "a d(l)/d(extra)", ["a"]),  # by something that ours has not got
         ("d(l)/d(extra)", "d(l)/d(extra)", ["d(l)/d(extra)"]),
+        ("c d(l)/d(v)", "c d(l)/d(v)", ["c"]),  # the reference computes c with v
+        ("d(l)/d(v)", "d(l)/d(v)", ["d(l)/d(v)"]),
     ],
 )
 def test_culprits(free, local, expected):
