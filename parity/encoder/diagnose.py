@@ -63,7 +63,7 @@ def explain(evidence: Evidence, differences: Sequence[Difference]) -> list[tuple
     tried: list[list[tuple[planting.Suspect, np.ndarray]]] = [[] for _ in differences]
     for bug in MODEL_BUGS:
         concerned = [i for i, one in enumerate(differences) if re.fullmatch(bug.where, one.site)]
-        if not concerned or not bug.applies(evidence.inputs.form.config):
+        if not concerned or not bug.applies(evidence.inputs.form):
             continue
         wrong = _with_bug(evidence, bug, [differences[i] for i in concerned])
         for i in concerned:
@@ -133,7 +133,11 @@ def _pulled_back(
     params: Mapping[str, torch.Tensor],
 ) -> dict[str, np.ndarray]:
     loss, known = cotangents
-    names = [name for name in values if name in given and name in known and values[name].requires_grad]
+    names = [
+        name
+        for name, value in values.items()
+        if name in given and name in known and value.requires_grad and value.shape == known[name].shape
+    ]
     seeds = [torch.from_numpy(known[name].copy()) for name in names]
     leaves = {**given, **params}
     grads = torch.autograd.grad(

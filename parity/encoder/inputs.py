@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 import torch_ref
-from jax_encoder import dropout
 from jax_encoder import masks as jax_masks
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
 from parity.cases.case import Case
+from parity.encoder.draws import drawn_masks
 from parity.encoder.form import Form
+from parity.judge.crash import running
 from torch_ref import masks as torch_masks
 
 TARGETS = 4  # columns a row
@@ -123,14 +124,19 @@ class Inputs:
         return Batch(case.tokens_BT, segments_BT, positions_BT, *targets)
 
     def _keeps(self) -> torch_ref.EncoderKeeps | None:
-        if self.key is None:
-            return None
-        config, shape_BT = self.form.config, self.case.tokens_BT.shape
-        layers = [dropout.layer_keeps(self.key, layer, config, shape_BT) for layer in range(config.num_layers)]
-        return torch_ref.EncoderKeeps(
-            tensor(dropout.embedding_keep(self.key, config, shape_BT)),
-            tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers),
-        )
+        return None if self.key is None else keeps_of(self.key, self.form.config, self.case.tokens_BT.shape)
+
+
+def keeps_of(
+    key: jax.Array, config: EncoderConfig, shape_BT: tuple[int, ...], draw: Any = drawn_masks
+) -> torch_ref.EncoderKeeps:
+    """What dropout keeps in the reference: what our side draws from the key; `draw` may be `drawn_masks` compiled."""
+    B, T = shape_BT
+    with running("JAX"):
+        embedding, layers = draw(config, (B, T), key)
+    return torch_ref.EncoderKeeps(
+        tensor(embedding), tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers)
+    )
 
 
 def _targets(case: Case, config: EncoderConfig, rng: np.random.Generator) -> Targets:

@@ -41,6 +41,8 @@ LLAMA = (
     | {"attention_bias": False, "mlp_bias": False, "num_heads": 6, "num_key_value_heads": 2}
 )
 
+RELATIVE = {"relative_buckets": 8, "relative_max_distance": 10}
+
 # What each variant changes in EncoderConfig.tiny(), which has BERT's form: post-norm, learned positions, dense GELU.
 CHANGES: Mapping[str, Mapping[str, Any]] = {
     "post": {},
@@ -54,8 +56,8 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "pre-no-final-norm": PRE | {"final_norm": False},
     "pre-no-embedding-norm": PRE | {"embedding_norm": False},
     "pre-first-norm-missing": PRE | {"first_attention_norm": False},
-    "pre-rms": PRE | {"norm_kind": "rms"},
-    "pre-unrolled": PRE | {"scan_layers": False, "windows": (2, None)},
+    "pre-rms": PRE | {"norm_kind": "rms", "position_kind": "sinusoidal", "windows": (3, 2)},
+    "pre-unrolled": PRE | RELATIVE | {"scan_layers": False, "windows": (2, None)},
     "pre-dropout": PRE | DROPOUT,
     "pre-deployed": PRE | DROPOUT,
     "norm-eps": {"norm_eps": 1e-5},
@@ -73,13 +75,17 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "windows": {"windows": (None, 3)},
     "window-everywhere": PRE | {"windows": (3, 3)},
     "factorised": {"table_dim": 12},
-    "shared-layers": FOUR_LAYERS | {"table_dim": 12, "layer_groups": (0, 1, 0, 1)},
-    "shared-layers-unrolled": FOUR_LAYERS | {"layer_groups": (0, 0, 0, 0), "scan_layers": False},
-    "relative": {"relative_buckets": 8, "relative_max_distance": 10, "num_token_types": 0},
+    "four-layers": FOUR_LAYERS | {"position_kind": "sinusoidal", "windows": (None, 3, None, 2)},
+    # Three groups, in an order in which every way to confuse them gives other layers.
+    "shared-layers": FOUR_LAYERS | {"table_dim": 12, "layer_groups": (0, 1, 1, 2)},
+    "shared-layers-unrolled": FOUR_LAYERS
+    | RELATIVE
+    | {"layer_groups": (0, 0, 0, 0), "windows": (3, 3, 3, 3), "scan_layers": False},
+    "relative": RELATIVE | {"num_token_types": 0},
     "shared-keys": PRE | {"num_heads": 6, "num_key_value_heads": 3} | UNTIED,
     "llama": LLAMA,
     "modernbert": MODERNBERT,
-    "modernbert-unrolled": MODERNBERT | {"scan_layers": False},
+    "modernbert-unrolled": MODERNBERT | {"scan_layers": False, "windows": (2, 3)},
 }
 
 

@@ -21,6 +21,7 @@ from parity.encoder.pair import Pair
 from parity.encoder.session import in_dtype
 from parity.errors import MismatchError, UsageError
 from parity.judge.check import Compared, compare_trace
+from parity.judge.crash import SideError
 from parity.judge.rounding import measure, ratio
 from parity.judge.verdict import PrecisionRun, SiteError
 from parity.precision.deployed import Deployed
@@ -178,10 +179,12 @@ def values(problem: Problem, plant: str | None = None) -> Compared:
 
     Raises:
         MismatchError: the two sides cannot be brought together.
+        SideError: one of them raised.
     """
-    pair = Pair.build(Form(problem.config), seed=problem.seed)
+    form = Form(problem.config)
+    pair = Pair.build(form, seed=problem.seed)
     bug = None if plant is None else find(plant)
-    if bug is not None and bug.applies(problem.config):
+    if bug is not None and bug.applies(form):
         pair = pair.with_bug(bug, "torch")
     return compare_trace(pair(problem.case()))
 
@@ -215,8 +218,8 @@ def reason_of(problem: Problem, plant: str | None = None) -> str:
             measured = rounding(problem)
             first = measured.first_to_differ
             return "" if first is None else f"{measured.dtype} loses digits at {measured.errors[first].site}"
-        differing = [comparison for comparison in values(problem, plant).comparisons if not comparison.agrees]
-    except MismatchError as error:
+        differing = values(problem, plant).differing
+    except (MismatchError, SideError) as error:
         return str(error)
     return f"{differing[0].site} differs" if differing else ""
 

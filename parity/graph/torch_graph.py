@@ -32,7 +32,10 @@ class Graph:
     calls: Mapping[int, Sequence[tuple[int, str]]]
 
     def replay(self, given: Mapping[str, Tensor]) -> Values:
-        """Computes every value from what is given for those before it, or from its own where nothing is."""
+        """Computes every value from what is given for those before it, or from its own where nothing is.
+
+        What is given in another shape, as a program with a mistake may have it, is nothing that this one could use.
+        """
         with _Force(self.calls, given) as run:
             values = self.function()
         named = dict(zip(self.names, leaves(values), strict=True))
@@ -111,6 +114,7 @@ class _Force(TorchFunctionMode):
             several = isinstance(result, tuple | list)
             computed = result[index] if several else result
             self.computed[name] = computed
-            handed_on = self.given.get(name, computed)
+            given = self.given.get(name, computed)
+            handed_on = given if given.shape == computed.shape else computed
             result = type(result)([*result[:index], handed_on, *result[index + 1 :]]) if several else handed_on
         return result

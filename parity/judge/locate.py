@@ -15,6 +15,8 @@ from parity.judge.compare import Comparison
 
 Reads = Mapping[str, tuple[str, ...]]
 
+_DERIVATIVE = re.compile(r"d\((?P<loss>.*)\)/d\((?P<value>.*)\)")
+
 
 def feedable(ours: Any, theirs: Any) -> bool:
     """Whether the reference's array can stand in the place of ours."""
@@ -54,13 +56,13 @@ def _follows(site: str, forward: set[str], aliases: Mapping[str, str], reads: Re
 
     A value may be read under the name that it shares with another, which the reference has made a value of its own. A
     derivative by a value, where the value or one that reads it is computed otherwise: another function has another
-    derivative. And a derivative by something that ours has not got.
+    derivative. And a derivative by something that ours has not got, or does not read.
     """
     doubtful = {aliases[one] for one in forward if one in aliases}
     if not is_derivative(site):
         return bool(doubtful & {*reads.get(site, ())}) and site not in aliases
     involved = {value_of(one) for one in (site, *reads.get(site, ()))}
-    return bool((forward | doubtful) & involved) or (bool(forward) and site not in reads)
+    return bool((forward | doubtful) & involved) or (bool(forward) and not reads.get(site))
 
 
 def is_derivative(site: str) -> bool:
@@ -70,8 +72,14 @@ def is_derivative(site: str) -> bool:
 
 def value_of(site: str) -> str:
     """What a derivative is by; any other site is its own."""
-    found = re.fullmatch(r"d\((?P<loss>.*)\)/d\((?P<value>.*)\)", site)
+    found = _DERIVATIVE.fullmatch(site)
     return found["value"] if found else site
+
+
+def loss_of(site: str) -> str:
+    """What a derivative is of; nothing for any other site."""
+    found = _DERIVATIVE.fullmatch(site)
+    return found["loss"] if found else ""
 
 
 def _sources(site: str, reads: Reads) -> set[str]:

@@ -1,6 +1,7 @@
 """Mistakes in attention and rotary positions."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,24 @@ from torch import Tensor, nn
 
 import jax_encoder.attention
 import jax_encoder.rope
+from parity.encoder.bugs import applies
 from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch, Plant
-from parity.encoder.bugs.plant import LOWEST, every, filled, masked_as_ever, matched, patched, set_on, swapped, zero
+from parity.encoder.bugs.plant import (
+    LOWEST,
+    every,
+    filled,
+    masked_as_ever,
+    matched,
+    patched,
+    set_on,
+    swapped,
+    wrapped,
+    zero,
+)
 from torch_ref import masks
 from torch_ref.attention import Attention
 
 _QKV = r"layers\.\d+\.attention\.(query|key|value)"
-_BIASED, _ROTARY = (("attention_bias", True),), (("position_kind", "rotary"),)
 
 
 def _site(name: str, layer: str = r"\d+") -> str:
@@ -98,6 +110,10 @@ def _to_the_left(mask: Tensor, width: int | None) -> Tensor:
     return mask if width is None else mask & torch.ones_like(mask).tril().triu(-width)
 
 
+def _causal(plain: Callable) -> Callable:
+    return lambda mask, width: plain(mask, width).tril()
+
+
 def _bias_dropped(name: str, site: str, **rest: Any) -> ModelBug:
     return ModelBug(
         name=f"{name}-bias-dropped",
@@ -105,25 +121,26 @@ def _bias_dropped(name: str, site: str, **rest: Any) -> ModelBug:
         where=_site(site),
         plant=zero(f"attention.{name}.bias"),
         in_jax=lambda plot, _: plot.change(f"attention.{name}.bias", lambda bias: bias * 0),
-        needs=_BIASED,
+        applies=applies.has(attention_bias=True),
         **rest,
     )
 
 
-def _swap(name: str, one: str, other: str, source: str = "") -> ModelBug:
+def _swap(name: str, one: str, other: str, **rest: Any) -> ModelBug:
     return ModelBug(
         name=name,
         mistake=f"{one} projection uses the {other} weights, and the reverse",
-        source=source,
         where=_site(f"({one}|{other})"),
         plant=swapped(Attention, one, other),
         in_jax=lambda plot, _: plot.swap(f"attention.{one}.", f"attention.{other}."),
+        **rest,
     )
 
 
 def _scale_bug(name: str, mistake: str, factor: Any) -> ModelBug:
     plant, in_jax = _scaled(factor)
-    return ModelBug(name=name, mistake=mistake, where=_site("scores"), plant=plant, in_jax=in_jax)
+    other = applies.on(lambda config: factor(config.embed_dim, config.head_dim) != 1)
+    return ModelBug(name=name, mistake=mistake, where=_site("scores"), plant=plant, in_jax=in_jax, applies=other)
 
 
 ATTENTION_BUGS = (
@@ -134,12 +151,17 @@ ATTENTION_BUGS = (
         where=_QKV,
         plant=patched(Attention, "_split_heads", _heads_behind_channels),
         in_jax=_our_heads_behind_channels,
+        applies=applies.several_heads,
     ),
     ModelBug(
         name="heads-missing",
         mistake="the projection never split into heads",
         where=_QKV,
         plant=_one_head,
+        # A bias or a mask of dropout for every head, and keys that heads share, do not fit one head.
+        applies=applies.every(
+            applies.several_heads, applies.own_keys, applies.keeps_all_weights, applies.has(relative_buckets=0)
+        ),
     ),
     ModelBug(
         name="heads-merged-backwards",
@@ -147,10 +169,11 @@ ATTENTION_BUGS = (
         where=_site("output"),
         plant=_merged_backwards,
         in_jax=_our_merged_backwards,
+        applies=applies.several_heads,
     ),
-    _swap("qkv-order", "query", "value", "nobuco#46"),
+    _swap("qkv-order", "query", "value", source="nobuco#46", applies=applies.own_keys),
     _swap("key-value-swapped", "key", "value"),
-    _swap("query-key-swapped", "query", "key"),
+    _swap("query-key-swapped", "query", "key", applies=applies.own_keys),
     *(
         ModelBug(
             name=f"{name}-kernel-transposed",
@@ -190,10 +213,11 @@ ATTENTION_BUGS = (
             in_jax=_our_narrower(by),
             variant="windows",
             case="longer-than-window",
+            applies=needed,
         )
-        for name, mistake, by in (
-            ("window-off-by-one", "a window one key too narrow", -1),
-            ("window-too-wide", "a window one key too wide", 1),
+        for name, mistake, by, needed in (
+            ("window-off-by-one", "a window one key too narrow", -1, applies.windows_can_narrow),
+            ("window-too-wide", "a window one key too wide", 1, applies.has_windows),
         )
     ),
     ModelBug(
@@ -204,6 +228,7 @@ ATTENTION_BUGS = (
         first=_site("masked_scores"),
         plant=patched(masks, "window", _to_the_left),
         variant="windows",
+        applies=applies.has_windows,
     ),
     ModelBug(
         name="window-missing",
@@ -214,12 +239,13 @@ ATTENTION_BUGS = (
         in_jax=lambda plot, _: plot.configure(windows=(None,) * plot.config.num_layers),
         variant="windows",
         case="longer-than-window",
+        applies=applies.has_windows,
     ),
     ModelBug(
         name="causal-left-on",
         mistake="a causal mask in an encoder",
         where=_site("(masked_scores|weights)"),
         first=_site("masked_scores"),
-        plant=patched(masks, "window", lambda mask, _: mask.tril()),
+        plant=wrapped(masks, "window", _causal),
     ),
 )

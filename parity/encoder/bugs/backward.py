@@ -13,11 +13,17 @@ import jax_encoder.heads
 import jax_encoder.masks
 import torch_ref
 from jax_encoder.training import objective
+from parity.encoder.bugs import applies
 from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch, Plant
 from parity.encoder.bugs.plant import masked_as_ever, matched, patched
+from torch_ref import masks
 from torch_ref.layer import PostNormLayer
 from torch_ref.norm import Norm
 
+# What norms read.
+_NORMED = (
+    r"embedding\.(total|norm)|embedding_projection|layers\.\d+\.((attention|mlp)_residual|mlp_norm)|\w+\.activation"
+)
 _WORD = r"encoder\.embedding\.word\.weight"
 
 
@@ -63,24 +69,23 @@ def _smoothed(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 def _detached_statistics(self: Norm, x: Tensor) -> Tensor:
     mean = x.mean(-1, keepdim=True).detach()
     deviation = ((x - mean) ** 2).mean(-1, keepdim=True).add(self.eps).sqrt().detach()
-    assert self.bias is not None, "only norms with a bias are given this form"
-    return (x - mean) / deviation * self.weight + self.bias
+    scaled = (x - mean) / deviation * self.weight
+    return scaled if self.bias is None else scaled + self.bias
 
 
 def _our_detached_statistics(self: Any, x: Any) -> Any:
     mean = jax.lax.stop_gradient(x.mean(-1, keepdims=True))
     deviation = jax.lax.stop_gradient(jnp.sqrt(jnp.square(x - mean).mean(-1, keepdims=True) + self.eps))
-    return (x - mean) / deviation * jnp.broadcast_to(self.scale[...], x.shape) + jnp.broadcast_to(
-        self.bias[...], x.shape
-    )
+    scaled = (x - mean) / deviation * jnp.broadcast_to(self.scale[...], x.shape)
+    return scaled if self.bias is None else scaled + jnp.broadcast_to(self.bias[...], x.shape)
 
 
 def _detached_residual(self: PostNormLayer, x: Tensor, mask: Tensor, positions: Any, keeps: Any) -> Any:
-    update, attention = self.attention(x, x, x, mask, positions)
-    residual = x.detach() + update
+    update, attention = self.attention(x, x, x, mask, positions, keeps.weights)
+    residual = x.detach() + masks.drop(update, keeps.attention_output, self.dropout)
     normed = self.attention_norm(residual)
     update, mlp = self.mlp(normed)
-    output = normed + update
+    output = normed + masks.drop(update, keeps.mlp_output, self.dropout)
     final = self.mlp_norm(output)
     return final, torch_ref.PostNormLayerTaps(attention, residual, normed, mlp, output, final)
 
@@ -180,6 +185,7 @@ BACKWARD_BUGS = (
         where=_d(_WORD),
         plant=_head_with(lambda word: word.detach(), lambda bias: bias),
         in_jax=_our_untied,
+        applies=applies.has(mlm_tied=True),
     ),
     ModelBug(
         name="head-bias-frozen",
@@ -187,6 +193,7 @@ BACKWARD_BUGS = (
         source="HF gradient script",
         where=_d(r"head\.bias"),
         plant=_head_with(lambda word: word, lambda bias: bias.detach()),
+        applies=applies.has(mlm_decoder_bias=True),
     ),
     ModelBug(
         name="word-padding-row",
@@ -199,23 +206,23 @@ BACKWARD_BUGS = (
         mistake="the position table gets no gradient",
         where=_d(r"encoder\.embedding\.position\.weight"),
         plant=_frozen(lambda embedding: embedding.position),
-        needs=(("position_kind", "learned"),),
+        applies=applies.has(position_kind="learned"),
     ),
     ModelBug(
         name="norm-statistics-detached",
         mistake="no gradient through the norm's mean and variance",
-        where=_d(r"embedding\.total|layers\.\d+\.(attention|mlp)_residual|head\.activation"),
+        where=_d(_NORMED),
         plant=patched(Norm, "forward", _detached_statistics),
         in_jax=patched(jax_encoder.heads.Norm, "__call__", _our_detached_statistics),
         first=_d(r"head\.activation"),
-        needs=(("norm_kind", "layer"), ("norm_bias", True), ("norm_order", "post")),
+        applies=applies.has(norm_kind="layer"),
     ),
     ModelBug(
         name="residual-detached",
         mistake="no gradient along the residual stream past attention",
-        where=_d(r"embedding\.norm|layers\.\d+\.mlp_norm"),
+        where=_d(r"embedding\.(norm|total)|embedding_projection|layers\.\d+\.mlp_norm"),
         plant=patched(PostNormLayer, "forward", _detached_residual),
-        needs=(("norm_order", "post"),),
+        applies=applies.has(norm_order="post"),
     ),
     ModelBug(
         name="weights-detached",

@@ -2,7 +2,10 @@
 
 from parity.encoder.bugs.attention import ATTENTION_BUGS
 from parity.encoder.bugs.backward import BACKWARD_BUGS
+from parity.encoder.bugs.classifier import CLASSIFIER_BUGS
+from parity.encoder.bugs.dropout import DROPOUT_BUGS
 from parity.encoder.bugs.embedding import EMBEDDING_BUGS
+from parity.encoder.bugs.layers import LAYER_BUGS
 from parity.encoder.bugs.loading import LOADING_BUGS
 from parity.encoder.bugs.masks import MASK_BUGS
 from parity.encoder.bugs.mlp import MLP_BUGS
@@ -19,9 +22,12 @@ MODEL_BUGS: tuple[ModelBug, ...] = (
     *ATTENTION_BUGS,
     *ROTARY_BUGS,
     *MASK_BUGS,
+    *DROPOUT_BUGS,
     *EMBEDDING_BUGS,
     *BACKWARD_BUGS,
     *SHARING_BUGS,
+    *CLASSIFIER_BUGS,
+    *LAYER_BUGS,
     *LOADING_BUGS,
 )
 

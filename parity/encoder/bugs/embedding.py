@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 import jax_encoder.embedding
 import torch_ref.embedding
+from parity.encoder.bugs import applies
 from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch, Plant
 from parity.encoder.bugs.plant import patched, set_on, wrapped
 from torch_ref.embedding import Embedding
-
-_LEARNED = (("position_kind", "learned"),)
 
 
 def _without(name: str) -> Plant:
@@ -94,7 +93,7 @@ EMBEDDING_BUGS = (
         where=r"embedding\.position",
         plant=set_on(Embedding, position_offset=0),
         variant="position-offset",
-        needs=(("position_offset", 2),),
+        applies=applies.on(lambda config: config.position_offset > 0),
     ),
     ModelBug(
         name="position-off-by-one",
@@ -106,7 +105,7 @@ EMBEDDING_BUGS = (
             lambda plain: lambda self, tokens, positions: plain(self, tokens, positions + 1),
         ),
         case="packed",
-        needs=_LEARNED,
+        applies=applies.embeds_positions,
     ),
     ModelBug(
         name="position-packed",
@@ -115,7 +114,7 @@ EMBEDDING_BUGS = (
         plant=_without("positions_BT"),
         in_jax=_our_without("positions"),
         case="packed",
-        needs=_LEARNED,
+        applies=applies.embeds_positions,
     ),
     ModelBug(
         name="sinusoid-halves",
@@ -124,7 +123,9 @@ EMBEDDING_BUGS = (
         plant=patched(torch_ref.embedding, "sinusoid", _in_halves),
         in_jax=patched(jax_encoder.embedding, "sinusoids", _our_in_halves),
         variant="sinusoidal",
-        needs=(("position_kind", "sinusoidal"),),
+        applies=applies.every(
+            applies.has(position_kind="sinusoidal"), applies.on(lambda config: config.table_width > 2)
+        ),
     ),
     ModelBug(
         name="type-missing",
@@ -132,6 +133,7 @@ EMBEDDING_BUGS = (
         where=r"embedding\.token_type",
         plant=_without("token_types_BT"),
         in_jax=_our_without("token_types"),
+        applies=applies.on(lambda config: config.num_token_types > 1),
     ),
     ModelBug(
         name="embedding-scaled",

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 import torch_ref
+from parity.encoder.bugs import applies
+from parity.encoder.bugs.layers import FROM_PARAMETERS
 from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch
 from parity.encoder.bugs.plant import patched, zero
 
-_EVERY_PARAMETER_OF_A_LAYER = (
-    r"layers\.\d+\.(attention\.(query|key|value|output)|(attention|mlp)_norm|mlp\.(pre_activation|up|output))"
-)
+# What the embeddings and what stands on the layers compute from parameters.
+_TABLES = r"embedding\.(word|position|token_type|norm)|embedding_projection|relative_bias|final_norm"
+_HEADS = r"head\.\w+|pooler\.dense|classifier\.(transform|norm|logits)"
 
 
 def _never_loaded(model: Any, _: Patch) -> None:
@@ -21,30 +23,17 @@ def _never_loaded(model: Any, _: Patch) -> None:
     model.encoder, model.head = fresh.encoder, fresh.head
 
 
-def _one_layer_never_loaded(model: Any, _: Patch) -> None:
-    torch.manual_seed(0)
-    layers, config = model.encoder.layers, model.encoder.config
-    layers[1] = type(layers[1])(config, 1).double()
-
-
-def _shifted(model: Any, _: Patch) -> None:
-    layers = model.encoder.layers
-    model.encoder.layers = nn.ModuleList([*layers[1:], layers[0]])
-
-
-def _our_shifted(plot: JaxPlot, _: Patch) -> None:
-    for name in [name for name in plot.params if name.startswith("encoder.layers.")]:
-        plot.params[name] = np.roll(plot.params[name], -1, axis=0)
-
-
 def _head_transposed(model: Any, _: Patch) -> None:
     weight = model.head.transform.weight
     weight.data = weight.data.T.clone()
 
 
 def _another_decoder(model: Any, patch: Patch) -> None:
-    plain = torch_ref.MLMHead.forward
-    other = torch.roll(model.encoder.embedding.word.weight.detach(), 1, dims=0)
+    head, words = model.head, model.encoder.embedding.word.weight
+    if head.decoder is not None:
+        head.decoder.weight.data = torch.roll(head.decoder.weight.data, 1, dims=0)
+        return
+    plain, other = torch_ref.MLMHead.forward, torch.roll(words.detach(), 1, dims=0)
     patch.set(torch_ref.MLMHead, "forward", lambda self, x, table: plain(self, x, other))
 
 
@@ -73,32 +62,15 @@ LOADING_BUGS = (
         where=r"head\.transform",
         plant=_head_transposed,
         in_jax=lambda plot, _: plot.change("head.transform.kernel", np.transpose),
+        applies=applies.square_head,
     ),
     ModelBug(
         name="load-nothing",
         mistake="no parameter was loaded: the model stayed as initialised",
         source="torchgeo#4036",
-        where=rf"embedding\.(word|position|token_type|norm)|head\.\w+|final_norm|{_EVERY_PARAMETER_OF_A_LAYER}",
+        where=rf"{_TABLES}|head\.\w+|{FROM_PARAMETERS}",
         plant=_never_loaded,
         first=r"embedding\.word",
-    ),
-    ModelBug(
-        name="load-prefix",
-        mistake="one layer's parameters were not loaded",
-        source="transformers#12528",
-        where=_EVERY_PARAMETER_OF_A_LAYER,
-        plant=_one_layer_never_loaded,
-        first=r"layers\.1\.attention\.query",
-    ),
-    ModelBug(
-        name="layers-shifted",
-        mistake="stacked layers read off by one",
-        source="MaxText",
-        where=_EVERY_PARAMETER_OF_A_LAYER,
-        plant=_shifted,
-        in_jax=_our_shifted,
-        first=r"layers\.0\.attention\.query",
-        needs=(("first_attention_norm", True),),
     ),
     ModelBug(
         name="decoder-shifted",
@@ -113,11 +85,12 @@ LOADING_BUGS = (
         where=r"head\.logits",
         plant=zero("head.bias"),
         in_jax=lambda plot, _: plot.change("head.bias", lambda bias: bias * 0),
+        applies=applies.has(mlm_decoder_bias=True),
     ),
     ModelBug(
         name="weights-half-precision",
         mistake="weights that went through float16",
-        where=rf"embedding\.(word|position|token_type|norm)|head\.\w+|pooler\.dense|final_norm|{_EVERY_PARAMETER_OF_A_LAYER}",
+        where=rf"{_TABLES}|{_HEADS}|{FROM_PARAMETERS}",
         plant=_half_precision_weights,
         in_jax=_our_half_precision_weights,
         first=r"embedding\.word",
@@ -126,7 +99,8 @@ LOADING_BUGS = (
         name="matmul-float32",
         mistake="products in float32",
         source="jax#9973",
-        where=r"layers\.\d+\.(attention\.(query|key|value|output)|mlp\.(pre_activation|up|output))|head\.transform|pooler\.dense",
+        where=r"layers\.\d+\.(attention\.(query|key|value|output)|mlp\.(pre_activation|up|output))|embedding_projection|"
+        r"head\.transform|pooler\.dense|classifier\.(transform|logits)",
         plant=_in_float32,
         first=r"layers\.0\.attention\.query",
     ),
@@ -139,5 +113,6 @@ LOADING_BUGS = (
             "forward",
             lambda self, x: (y := self.dense(x[:, 0]), torch_ref.PoolerTaps(y, y + 0)),
         ),
+        applies=applies.has_pooler,
     ),
 )

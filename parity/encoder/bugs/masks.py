@@ -1,27 +1,22 @@
-"""Mistakes in masks, pooling and dropout."""
+"""Mistakes in masks and pooling."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 import jax_encoder
-import jax_encoder.dropout
 import jax_encoder.masks
 import torch_ref
+from parity.encoder.bugs import applies
 from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch, Plant
-from parity.encoder.bugs.plant import LOWEST, filled, masked_as_ever, matched, patched
+from parity.encoder.bugs.plant import LOWEST, filled, masked_as_ever, matched, patched, wrapped
 from torch_ref import masks
 
 _MASKED = r"layers\.\d+\.attention\.(masked_scores|weights)"
 _FIRST = r"layers\.0\.attention\.masked_scores"
-_DROPPED = (
-    r"layers\.\d+\.(attention\.(query|key|value|context)|(attention|mlp)_(residual|norm)|mlp\.(pre_activation|up))"
-)
 
 
 def _ours(fill: Any, softmax: Any) -> Plant:
@@ -45,26 +40,16 @@ def _lowest(scores: Any, mask: Any) -> Any:
     return jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
 
 
-def _documents_joined(mask: Tensor, width: int | None) -> Tensor:
-    return masks.sees(mask)[:, :, None] & masks.seen(mask)[:, None, :]
+def _joined(plain: Callable) -> Callable:
+    return lambda mask, width: plain(masks.sees(mask)[:, :, None] & masks.seen(mask)[:, None, :], width)
 
 
 def _our_documents_joined(segments: Any) -> Any:
     return (segments != 0)[:, :, None] & (segments != 0)[:, None, :]
 
 
-def _key_padding_only(mask: Tensor, width: int | None) -> Tensor:
-    return masks.seen(mask)[:, None, :].expand(mask.shape)
-
-
-def _dropout_in_evaluation(x: Tensor, keep: Tensor | None, rate: float) -> Tensor:
-    with torch.random.fork_rng():
-        torch.manual_seed(x.numel())
-        return functional.dropout(x, p=0.1, training=True)
-
-
-def _our_unscaled(x: Any, kept: Any, rate: float) -> Any:
-    return x if kept is None else jnp.where(kept, x, 0)
+def _keys_only(plain: Callable) -> Callable:
+    return lambda mask, width: plain(masks.seen(mask)[:, None, :].expand(mask.shape), width)
 
 
 def _our_pool(x: Any, valid: Any) -> Any:
@@ -151,7 +136,7 @@ MASK_BUGS = (
         name="mask-key-only",
         mistake="only the keys of a mask used: what each query may attend to is lost",
         where=rf"layers\.\d+\.attention\.query|{_MASKED}",
-        plant=patched(masks, "window", _key_padding_only),
+        plant=wrapped(masks, "window", _keys_only),
         case="holes",
         first=r"layers\.0\.attention\.query",
     ),
@@ -159,7 +144,8 @@ MASK_BUGS = (
         name="mask-nan-leak",
         mistake="NaN at a padded position times weight 0",
         source="pytorch#101967",
-        where=r"embedding\.(word|total)|layers\.\d+\.attention\.(query|key|value)|mean_pool",
+        where=r"embedding\.(word|total)|layers\.\d+\.attention\.(query|key|value)|mean_pool|"
+        r"classifier\.(pooled|late_pooled)",
         plant=patched(masks, "blank", lambda x, _: x),
         in_jax=patched(jax_encoder.masks, "zero_where_not", lambda _, x: x),
         case="nan-padding",
@@ -170,7 +156,7 @@ MASK_BUGS = (
         mistake="attention across documents packed into one row",
         source="MaxText#4476, NeoBERT",
         where=_MASKED,
-        plant=patched(masks, "window", _documents_joined),
+        plant=wrapped(masks, "window", _joined),
         in_jax=patched(jax_encoder.masks, "from_segments", _our_documents_joined),
         case="packed",
         first=_FIRST,
@@ -197,22 +183,6 @@ MASK_BUGS = (
             "forward",
             lambda self, x: (self.dense(x[:, -1]).tanh(), torch_ref.PoolerTaps(y := self.dense(x[:, -1]), y.tanh())),
         ),
-    ),
-    ModelBug(
-        name="dropout-on",
-        mistake="dropout active in evaluation",
-        where=_DROPPED,
-        plant=patched(masks, "drop", _dropout_in_evaluation),
-        first=r"layers\.0\.attention\.query",
-        needs=(("residual_dropout", 0.0),),
-    ),
-    ModelBug(
-        name="dropout-scale",
-        mistake="dropout not divided by the keep probability",
-        where=_DROPPED,
-        plant=patched(masks, "drop", lambda x, keep, _: x if keep is None else x * keep),
-        in_jax=patched(jax_encoder.dropout, "apply", _our_unscaled),
-        variant="post-dropout",
-        first=r"layers\.0\.attention\.query",
+        applies=applies.has_pooler,
     ),
 )

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from jax_encoder.config import EncoderConfig
+from parity.encoder.bugs.applies import Applies, always
+from parity.encoder.form import Form
 from parity.judge.bug import Bug
 
 
@@ -36,19 +38,28 @@ class Patch:
 
 @dataclasses.dataclass
 class JaxPlot:
-    """Our encoder before it is built: a plant may replace its config or its parameters, or patch its code.
+    """Our model before it is built: a plant may replace its form or its parameters, or patch its code.
 
     Attributes:
-        config: of the encoder; another one must have the same parameters.
+        form: of the model; another one must have the same parameters.
         params: as our side names and lays them out.
     """
 
-    config: EncoderConfig
+    form: Form
     params: dict[str, np.ndarray]
+
+    @property
+    def config(self) -> EncoderConfig:
+        return self.form.config
 
     def configure(self, **changes: Any) -> None:
         """Builds the encoder with other fields."""
-        self.config = dataclasses.replace(self.config, **changes)
+        self.form = self.form._replace(config=dataclasses.replace(self.form.config, **changes))
+
+    def classify(self, **changes: Any) -> None:
+        """Builds the classifier with other fields."""
+        assert self.form.classifier is not None, "only a form with a classifier is given another"
+        self.form = self.form._replace(classifier=dataclasses.replace(self.form.classifier, **changes))
 
     def change(self, ending: str, function: Callable[[np.ndarray], np.ndarray]) -> None:
         """Changes every parameter whose name ends so."""
@@ -74,7 +85,7 @@ class ModelBug(Bug):
         in_jax: makes it in ours (`JaxPlot`) and in our code; None for a mistake that has no form there.
         variant, case: what exposes it.
         first: a regular expression, matched whole: the first site to differ; None for `where`.
-        needs: config fields and the values that the mistake can be made with; a difference in another form is not it.
+        applies: whether it can be made in a form and is a mistake there; a difference in another form is not it.
     """
 
     plant: Plant
@@ -82,8 +93,4 @@ class ModelBug(Bug):
     variant: str = "post"
     case: str = "ragged"
     first: str | None = None
-    needs: tuple[tuple[str, Any], ...] = ()
-
-    def applies(self, config: EncoderConfig) -> bool:
-        """Whether the mistake can be made with this config."""
-        return all(getattr(config, name) == value for name, value in self.needs)
+    applies: Applies = always

@@ -8,19 +8,21 @@ from torch import Tensor, nn
 import jax_encoder.layer
 import torch_ref
 from jax_encoder.norm import Norm as OurNorm
+from parity.encoder.bugs import applies
 from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch, Plant
 from parity.encoder.bugs.plant import every, patched, set_on
+from torch_ref import masks
 from torch_ref.layer import PostNormLayer
 from torch_ref.norm import Norm
 
-# Every norm of an encoder and its heads.
-NORMS = r"embedding\.norm|layers\.\d+\.(attention|mlp)_norm|final_norm|head\.norm"
+# Every norm of a model.
+NORMS = r"embedding\.norm|layers\.\d+\.(attention|mlp)_norm|final_norm|(head|classifier)\.norm"
 # What a layer of the other order computes from something else.
 _ORDER = (
-    r"layers\.\d+\.(attention\.(query|key|value)|(attention|mlp)_(residual|norm)|mlp\.\w+)|output|mean_pool|head\.transform|"
-    r"pooler\.dense"
+    r"layers\.\d+\.(attention\.(query|key|value)|(attention|mlp)_(residual|norm)|mlp\.\w+)|final_norm|output|"
+    r"mean_pool|head\.(transform|logits)|pooler\.dense|classifier\.(pooled|late_pooled|transform|logits)"
 )
-_LAYER, _POST = ("norm_kind", "layer"), ("norm_order", "post")
+_LAYER = applies.has(norm_kind="layer")
 
 
 def _eps(value: float) -> tuple[Plant, Plant]:
@@ -58,11 +60,11 @@ def _eps_outside(norm: Any, x: Any) -> Any:
 
 def _pre_in_post(self: PostNormLayer, x: Tensor, mask: Tensor, positions: Any, keeps: Any) -> Any:
     normed = self.attention_norm(x)
-    update, attention = self.attention(normed, normed, normed, mask, positions)
-    residual = x + update
+    update, attention = self.attention(normed, normed, normed, mask, positions, keeps.weights)
+    residual = x + masks.drop(update, keeps.attention_output, self.dropout)
     mlp_normed = self.mlp_norm(residual)
     update, mlp = self.mlp(mlp_normed)
-    output = residual + update
+    output = residual + masks.drop(update, keeps.mlp_output, self.dropout)
     return output, torch_ref.PostNormLayerTaps(attention, residual, normed, mlp, output, mlp_normed)
 
 
@@ -140,6 +142,7 @@ def _embedding_missing(model: Any, _: Patch) -> None:
 
 def _eps_bug(name: str, value: float, mistake: str, source: str, **rest: Any) -> ModelBug:
     plant, in_jax = _eps(value)
+    rest = {"applies": applies.other_eps(value)} | rest
     return ModelBug(
         name=name,
         mistake=mistake,
@@ -152,42 +155,33 @@ def _eps_bug(name: str, value: float, mistake: str, source: str, **rest: Any) ->
     )
 
 
-def _formula(name: str, mistake: str, source: str, formulas: tuple[Plant, Plant], case: str = "ragged") -> ModelBug:
+def _formula(name: str, mistake: str, formulas: tuple[Plant, Plant], **rest: Any) -> ModelBug:
     plant, in_jax = formulas
-    needs = (_LAYER,)
-    first = r"embedding\.norm"
-    return ModelBug(
-        name=name,
-        mistake=mistake,
-        source=source,
-        where=NORMS,
-        plant=plant,
-        in_jax=in_jax,
-        first=first,
-        case=case,
-        needs=needs,
-    )
+    options: dict[str, Any] = {"first": r"embedding\.norm", "applies": _LAYER} | rest
+    return ModelBug(name=name, mistake=mistake, where=NORMS, plant=plant, in_jax=in_jax, **options)
 
 
 NORM_BUGS = (
     _eps_bug("norm-eps-1e-5", 1e-5, "norm epsilon 1e-5", "keras-hub#642"),
     _eps_bug("norm-eps-1e-6", 1e-6, "norm epsilon 1e-6, Flax's default", "fast-transformers#103"),
     _eps_bug("norm-eps-keras", 1e-3, "norm epsilon 1e-3, Keras' default", "mlx#1049"),
-    _eps_bug("norm-eps-none", 1e-30, "no norm epsilon", "", case="low-variance"),
+    _eps_bug("norm-eps-none", 1e-30, "no norm epsilon", "", case="low-variance", applies=applies.eps_matters),
     _formula(
         "norm-fast-variance",
         "variance as E[x^2] - E[x]^2",
-        "flax discussion 1709",
         _other_norm(_fast, _fast),
+        source="flax discussion 1709",
         case="low-variance",
+        # What it loses shows on the tokens that the case prepares.
+        applies=applies.every(_LAYER, applies.has(embedding_norm=True)),
     ),
-    _formula("norm-unbiased-variance", "variance divided by D - 1", "", _other_norm(_unbiased, _unbiased)),
+    _formula("norm-unbiased-variance", "variance divided by D - 1", _other_norm(_unbiased, _unbiased)),
     _formula(
         "norm-eps-outside-root",
         "norm epsilon added to the standard deviation",
-        "",
         _other_norm(_eps_outside, _eps_outside),
         case="low-variance",
+        applies=applies.every(_LAYER, applies.eps_matters),
     ),
     ModelBug(
         name="norm-order",
@@ -197,7 +191,7 @@ NORM_BUGS = (
         plant=patched(PostNormLayer, "forward", _pre_in_post),
         in_jax=patched(jax_encoder.layer.EncoderLayer, "_post", _our_pre_in_post),
         first=r"layers\.0\.attention\.query",
-        needs=(_POST,),
+        applies=applies.has(norm_order="post"),
     ),
     ModelBug(
         name="norm-final-missing",
@@ -206,14 +200,14 @@ NORM_BUGS = (
         where="final_norm",
         plant=_final_missing,
         variant="pre",
-        needs=(("final_norm", True),),
+        applies=applies.has(final_norm=True),
     ),
     ModelBug(
         name="norm-final-extra",
         mistake="a norm after the last layer that is not there",
         where="output",
         plant=_extra_final,
-        needs=(("final_norm", False),),
+        applies=applies.has(final_norm=False),
     ),
     ModelBug(
         name="norm-shared",
@@ -222,7 +216,7 @@ NORM_BUGS = (
         plant=_one_for_all,
         in_jax=_our_one_for_all,
         first=r"layers\.0\.mlp_norm",
-        needs=(("first_attention_norm", True),),
+        applies=applies.has(first_attention_norm=True),
     ),
     ModelBug(
         name="norm-affine-dropped",
@@ -246,14 +240,14 @@ NORM_BUGS = (
         plant=set_on(Norm, kind="rms"),
         in_jax=lambda plot, _: plot.configure(norm_kind="rms"),
         first=r"embedding\.norm",
-        needs=(_LAYER,),
+        applies=_LAYER,
     ),
     ModelBug(
         name="norm-embedding-missing",
         mistake="the embedding norm left out",
         where=r"embedding\.norm",
         plant=_embedding_missing,
-        needs=(("embedding_norm", True),),
+        applies=applies.has(embedding_norm=True),
     ),
     ModelBug(
         name="first-norm-extra",
@@ -261,6 +255,6 @@ NORM_BUGS = (
         where=r"layers\.0\.attention(_norm|\.query|\.key|\.value)",
         plant=_first_norm_extra,
         variant="modernbert",
-        needs=(("first_attention_norm", False),),
+        applies=applies.has(first_attention_norm=False),
     ),
 )

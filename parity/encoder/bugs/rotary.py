@@ -9,11 +9,12 @@ from torch import Tensor, nn
 import jax_encoder.rope
 import torch_ref
 import torch_ref.attention
+from parity.encoder.bugs import applies
 from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch, Plant
 from parity.encoder.bugs.plant import every, patched, set_on, wrapped
 from torch_ref.attention import Attention
 
-_ROTARY = (("position_kind", "rotary"),)
+_ROTARY = applies.has(position_kind="rotary")
 _TURNED = r"layers\.\d+\.attention\.rotated_(query|key)"
 
 
@@ -60,7 +61,7 @@ def _positions(x: Tensor, positions: Tensor | None) -> Tensor:
 
 def _rope(name: str, mistake: str, plants: tuple[Plant, Plant | None], source: str = "", **rest: Any) -> ModelBug:
     plant, in_jax = plants
-    options: dict[str, Any] = {"where": _TURNED, "variant": "rotary", "needs": _ROTARY} | rest
+    options: dict[str, Any] = {"where": _TURNED, "variant": "rotary", "applies": _ROTARY} | rest
     return ModelBug(name=name, mistake=mistake, source=source, plant=plant, in_jax=in_jax, **options)
 
 
@@ -84,6 +85,8 @@ ROTARY_BUGS = (
         "half of the head rotated where all of it should be",
         (_rotation(_rotate_half_of_the_head), None),
         "MaxText",
+        # Half of the head has pairs of its own.
+        applies=applies.every(_ROTARY, applies.on(lambda config: config.head_dim % 4 == 0)),
     ),
     _rope(
         "rope-backwards",
@@ -98,11 +101,13 @@ ROTARY_BUGS = (
         "one rotary base for all layers",
         (_one_theta, _our_one_theta),
         where=r"layers\.[1-9]\d*\.attention\.rotated_(query|key)",
+        applies=applies.several_thetas,
     ),
     _rope(
         "rope-base",
         "rotary base 10,000 for the config's",
         (set_on(Attention, theta=10_000.0), _our_base),
+        applies=applies.on(lambda config: any(theta != 10_000.0 for theta in config.rope_thetas)),
     ),
     _rope(
         "rope-positions",

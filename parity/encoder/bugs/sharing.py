@@ -1,4 +1,4 @@
-"""Mistakes in what layers and heads share, and in what differs from BERT's plainest form."""
+"""Mistakes in what heads and tables share, and in what differs from BERT's plainest form."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from torch import Tensor
 import jax_encoder.attention
 import jax_encoder.relative
 import torch_ref.relative
-from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch
+from parity.encoder.bugs import applies
+from parity.encoder.bugs.model import ModelBug, Patch
 from parity.encoder.bugs.plant import every, patched, wrapped, zero
 from torch_ref.attention import Attention
 
-_BUCKETS = (("relative_buckets", 8),)
 _TABLE = r"relative_bias"
 
 
@@ -43,17 +43,6 @@ def _our_heads_in_turn(self: Any, x: Any) -> Any:
     return x if self.sharing == 1 else jnp.tile(x, (1, self.sharing, 1, 1))
 
 
-def _always_the_first_group(model: Any, _: Patch) -> None:
-    first, *rest = model.encoder.layers
-    for layer in rest:
-        layer.load_state_dict(first.state_dict())
-
-
-def _our_first_group_always(plot: JaxPlot, _: Patch) -> None:
-    for name in [name for name in plot.params if name.startswith("encoder.layers.")]:
-        plot.params[name] = plot.params[name][:1].repeat(len(plot.params[name]), axis=0)
-
-
 def _bias_per_layer(model: Any, _: Patch) -> None:
     """The bias reaches the first layer only, as in T5, where only the first has a table."""
     for layer in list(model.encoder.layers)[1:]:
@@ -72,7 +61,7 @@ SHARING_BUGS = (
         plant=wrapped(torch_ref.relative, "bucket", _other_way),
         in_jax=wrapped(jax_encoder.relative, "buckets", _other_way),
         variant="relative",
-        needs=_BUCKETS,
+        applies=applies.has_relative_bias,
     ),
     ModelBug(
         name="relative-one-sided",
@@ -81,7 +70,7 @@ SHARING_BUGS = (
         plant=wrapped(torch_ref.relative, "bucket", _one_sided),
         in_jax=wrapped(jax_encoder.relative, "buckets", _one_sided),
         variant="relative",
-        needs=_BUCKETS,
+        applies=applies.has_relative_bias,
     ),
     ModelBug(
         name="relative-linear",
@@ -90,7 +79,7 @@ SHARING_BUGS = (
         plant=wrapped(torch_ref.relative, "bucket", _never_longer),
         in_jax=wrapped(jax_encoder.relative, "buckets", _never_longer),
         variant="relative",
-        needs=_BUCKETS,
+        applies=applies.long_ranges,
     ),
     ModelBug(
         name="relative-first-layer-only",
@@ -99,7 +88,7 @@ SHARING_BUGS = (
         plant=_bias_per_layer,
         variant="relative",
         first=r"layers\.1\.attention\.biased_scores",
-        needs=_BUCKETS,
+        applies=applies.every(applies.has_relative_bias, applies.first_layer_alone),
     ),
     ModelBug(
         name="keys-in-turn",
@@ -109,7 +98,7 @@ SHARING_BUGS = (
         in_jax=patched(jax_encoder.attention.Attention, "_shared", _our_heads_in_turn),
         variant="shared-keys",
         first=r"layers\.0\.attention\.scores",
-        needs=(("num_heads", 6),),
+        applies=applies.shares_keys,
     ),
     ModelBug(
         name="projection-bias-dropped",
@@ -118,15 +107,6 @@ SHARING_BUGS = (
         plant=zero("embedding_projection.bias"),
         in_jax=lambda plot, _: plot.change("embedding_projection.bias", lambda bias: bias * 0),
         variant="factorised",
-        needs=(("table_dim", 12),),
-    ),
-    ModelBug(
-        name="groups-ignored",
-        mistake="all layers run with the first group's parameters",
-        where=r"layers\.\d+\.(attention\.(query|key|value|output)|(attention|mlp)_norm|mlp\.(pre_activation|up|output))",
-        plant=_always_the_first_group,
-        in_jax=_our_first_group_always,
-        variant="shared-layers",
-        first=r"layers\.1\.attention\.query",
+        applies=applies.factorised,
     ),
 )

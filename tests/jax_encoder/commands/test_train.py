@@ -6,12 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import pytest
 
 import train
 from jax_encoder.config import EncoderConfig
-from tests.jax_encoder.training.helpers import write_corpus
+from tests.jax_encoder.training.helpers import tiny, write_corpus
 
 ROOT = Path(__file__).parents[3]
 
@@ -21,13 +20,6 @@ def corpus(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("text") / "corpus.txt"
     write_corpus(path)
     return path
-
-
-def tiny(corpus: Path, run: Path, *more: str) -> list[str]:
-    """Arguments of the smallest run; later ones win."""
-    options = {"run": run, "data": corpus, "preset": "tiny", "vocab-size": 120, "steps": 6, "warmup-steps": 2}
-    options |= {"batch-size": 4, "checkpoint-every": 2, "eval-every": 3, "max-eval-rows": 3}
-    return ["pretrain", *(f"--{key}={value}" for key, value in options.items()), "--no-verify", *more]
 
 
 def refused(capsys, arguments: list[str]) -> str:
@@ -234,72 +226,3 @@ def test_a_signal_ends_with_status_0_and_the_command_to_resume(tmp_path, corpus,
     out = finish(process)
     assert f"python {ROOT / 'train.py'} resume {run}" in out
     assert "of 100000; go on with" in out
-
-
-NO_TORCH = """
-import sys
-
-class NoTorch:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "torch":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
-
-sys.meta_path.insert(0, NoTorch())
-"""
-
-
-@pytest.mark.slow
-def test_a_run_works_and_says_so_where_there_is_no_torch(tmp_path, corpus):
-    blocked = tmp_path / "blocked"
-    blocked.mkdir()
-    (blocked / "sitecustomize.py").write_text(NO_TORCH)
-    arguments = tiny(corpus, tmp_path / "run", "--verify")
-    environment = os.environ | {"PYTHONPATH": str(blocked), "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
-    process = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "parity not checked: pip install 'jax-encoder[parity]'" in process.stdout
-    assert process.stderr == ""
-    blocks = [sys.executable, "-c", "import torch"]
-    assert subprocess.run(blocks, env=environment, capture_output=True, check=False).returncode == 1
-
-
-@pytest.mark.slow
-def test_a_run_whose_check_breaks_off_does_not_end_well(tmp_path, corpus, capsys, monkeypatch):
-    jax.jit(lambda: 0)()  # this process has read its flags by now; one that finds an unknown one there is ended
-    monkeypatch.setenv("XLA_FLAGS", "--xla_flag_that_no_release_has=true")
-    monkeypatch.setenv("COLUMNS", "200")
-    assert train.main(tiny(corpus, tmp_path / "run", "--verify")) == 3
-    shown = capsys.readouterr().out
-    assert "parity check broke off" in shown
-    assert "parity-output.txt" in shown
-    assert not (tmp_path / "run" / "parity.txt").exists()
-    assert "xla_flag_that_no_release_has" in (tmp_path / "run" / "parity-output.txt").read_text()
-
-
-BIASES_SWITCHED = """
-import sys
-
-if "parity" in sys.orig_argv:
-    import torch
-
-    class Linear(torch.nn.Linear):
-        def __init__(self, *sizes, bias):
-            super().__init__(*sizes, bias=not bias)
-
-    torch.nn.Linear = Linear
-"""
-
-
-@pytest.mark.slow
-def test_a_run_that_pytorch_does_not_repeat_ends_with_status_1(tmp_path, corpus, capsys, monkeypatch):
-    (tmp_path / "sitecustomize.py").write_text(BIASES_SWITCHED)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert train.main(tiny(corpus, tmp_path / "run", "--verify")) == 1
-    assert "parity FAIL semantic" in capsys.readouterr().out
-    assert (tmp_path / "run" / "parity.txt").read_text().startswith("parity FAIL semantic")
-    assert not (tmp_path / "run" / "parity-output.txt").exists()

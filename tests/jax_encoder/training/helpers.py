@@ -1,5 +1,7 @@
 """What several training tests need: batches by hand, and text that has something to learn."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 
@@ -47,3 +49,10 @@ def write_corpus(path, documents: int = 60) -> None:
     rng = np.random.default_rng(0)
     texts = [". ".join(rng.choice(SENTENCES, size=rng.integers(2, 6))) for _ in range(documents)]
     path.write_text("\n\n".join(f"{text} {number}." for number, text in enumerate(texts)) + "\n")
+
+
+def tiny(corpus: Path, run: Path, *more: str) -> list[str]:
+    """Arguments of the smallest run; later ones win."""
+    options = {"run": run, "data": corpus, "preset": "tiny", "vocab-size": 120, "steps": 6, "warmup-steps": 2}
+    options |= {"batch-size": 4, "checkpoint-every": 2, "eval-every": 3, "max-eval-rows": 3}
+    return ["pretrain", *(f"--{key}={value}" for key, value in options.items()), "--no-verify", *more]

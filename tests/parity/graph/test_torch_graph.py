@@ -52,6 +52,14 @@ def test_fed_a_value_it_goes_on_with_it(function):
     torch.testing.assert_close(values["loss"], (own.bent * 2).sum(), rtol=0, atol=0)
 
 
+def test_what_has_another_shape_is_not_gone_on_with(function):
+    graph = torch_graph.trace(function)
+    own = function()
+    values = graph.replay({"low": own.low[:1], "bent": own.bent * 2})
+    torch.testing.assert_close(values["bent"], own.bent, rtol=0, atol=0)
+    torch.testing.assert_close(values["output"], own.bent * 2, rtol=0, atol=0)
+
+
 def test_backward_is_the_gradient(function):
     values = function()._asdict()
     [(on_values, on_params)] = torch_graph.backward(values, ["loss"], {"kernel": function.kernel})
