@@ -11,7 +11,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 # Of sound draws this share, over all keys, leaves some test of a run beyond its limit.
 FALSE_ALARM = 1e-6
@@ -82,7 +81,7 @@ def enough(rate: float, chance: float) -> int:
     return min(entries, _MOST)
 
 
-def alike(dropped_KE: Bool[np.ndarray, "K E"], chance: float, pairs_KK: Bool[np.ndarray, "K K"] | None = None) -> Alike:
+def alike(dropped_KE: np.ndarray, chance: float, pairs_KK: np.ndarray | None = None) -> Alike:
     """Compares slices pair by pair: how often both drop the same entry.
 
     How many each drops is taken as given, so that a wrong rate is no likeness.
@@ -114,7 +113,7 @@ def alike(dropped_KE: Bool[np.ndarray, "K E"], chance: float, pairs_KK: Bool[np.
     )
 
 
-def _together(dropped_KE: Bool[np.ndarray, "K E"]) -> Float[np.ndarray, "K K"]:
+def _together(dropped_KE: np.ndarray) -> np.ndarray:
     """How many entries each two slices both drop; float32 counts exactly, as far as it is asked to."""
     K, E = dropped_KE.shape
     if K == 2:  # most calls; the diagonal is never asked for
