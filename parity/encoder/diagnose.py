@@ -8,7 +8,7 @@ the reference makes it).
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,12 +57,23 @@ class Evidence:
     cotangents: Cotangents | None
 
 
-def explain(evidence: Evidence, differences: Sequence[Difference]) -> list[tuple[Explanation, ...]]:
-    """For every difference the mistakes that explain it, in the catalogue's order."""
+def explain(
+    evidence: Evidence, differences: Sequence[Difference], among: Collection[str] | None = None
+) -> list[tuple[Explanation, ...]]:
+    """For every difference the mistakes that explain it, in the catalogue's order.
+
+    Args:
+        evidence: what is known of the case.
+        differences: at any sites.
+        among: names of the mistakes to try at all of them; None tries each where it can be made.
+    """
     sound = _computed(evidence, evidence.sound, differences)
     tried: list[list[tuple[planting.Suspect, np.ndarray]]] = [[] for _ in differences]
     for bug in MODEL_BUGS:
-        concerned = [i for i, one in enumerate(differences) if re.fullmatch(bug.where, one.site)]
+        if among is None:
+            concerned = [i for i, one in enumerate(differences) if re.fullmatch(bug.where, one.site)]
+        else:
+            concerned = list(range(len(differences))) if bug.name in among else []
         if not concerned or not bug.applies(evidence.inputs.form):
             continue
         wrong = _with_bug(evidence, bug, [differences[i] for i in concerned])
