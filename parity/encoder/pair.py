@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -158,12 +158,13 @@ class _Tracing:
         return Structure(reads, axes, self.graph.aliases)
 
     def explain(
-        self, cotangents: Cotangents | None, differences: Sequence[Difference]
+        self, cotangents: Cotangents | None, differences: Sequence[Difference], differing: Collection[str]
     ) -> list[tuple[Explanation, ...]]:
         """The known mistakes behind each difference; of derivatives, with the reference's cotangents of their loss."""
         sound = TorchSide(self.pair.form).double().eval()
         self.pair.load(sound)
-        return explain(Evidence(sound, self.inputs, self.overrides, self.theirs, cotangents), differences)
+        evidence = Evidence(sound, self.inputs, self.overrides, self.theirs, cotangents)
+        return explain(evidence, differences, differing)
 
     def _run_torch(self) -> dict[str, torch.Tensor]:
         try:
