@@ -28,7 +28,8 @@ def pair_of(variant: str) -> Pair:
     ("name", "side"), [pytest.param(*one, marks=() if one[0] in FAST else pytest.mark.slow) for one in PLANTS]
 )
 def test_a_planted_mistake(name, side):
-    found = outcome(find(name), side, pair_of)
+    bug = find(name)
+    found = outcome(bug, side, pair_of(bug.variant))
     assert found.caught, "nothing differs"
     assert found.first, found.said
     assert found.located, found.said
@@ -44,7 +45,7 @@ def test_the_catalogue():
         assert bug.mistake
         assert not bug.mistake.endswith(".")
         assert bug.variant in variants()
-        assert bug.applies(variants()[bug.variant].config), f"{bug.name} cannot be made in its own variant"
+        assert bug.applies(variants()[bug.variant]), f"{bug.name} cannot be made in its own variant"
 
 
 def test_an_unknown_mistake_is_refused():
