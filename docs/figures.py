@@ -74,7 +74,8 @@ def _run(*arguments: str) -> tuple[str, str]:
         check=True,
     )
     minutes, seconds = divmod(round(time.perf_counter() - start), 60)
-    return done.stdout, f"{minutes} min {seconds} s on {len(os.sched_getaffinity(0))} CPU cores"
+    cores = len(os.sched_getaffinity(0))
+    return done.stdout, f"{minutes} min {seconds} s on {cores} CPU core{'s' * (cores > 1)}"
 
 
 def main(names: Sequence[str]) -> int:

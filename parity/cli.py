@@ -12,6 +12,8 @@ from parity.certificate.verify import Verify
 from parity.check.command import Check
 from parity.errors import UsageError
 from parity.fuzz.command import Fuzz, Replay
+from parity.judge.crash import SideError
+from parity.judge.verdict import Verdict
 from parity.optimizer.command import Optimizer
 from parity.precision.command import Calibrate
 from parity.selftest.command import Selftest
@@ -36,7 +38,8 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0 for PASS, 1 for FAIL or VACUOUS, 2 for a request that cannot be carried out.
+    """Runs one command; returns the exit status: 0 for PASS, 1 for FAIL or VACUOUS, 2 for a request that cannot be
+    carried out, 3 for ERROR, which is a side that raises where it is built or run.
 
     Args:
         arguments: of the command line; None takes the process's own.
@@ -53,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"{_called_as()}: {error}", file=sys.stderr)
         return 2
+    except SideError as error:
+        # Of a command without a report; the others say it there.
+        print(f"{error.crash.traceback}\nparity {Verdict.ERROR}: {error}", file=sys.stderr)
+        return 3
 
 
 def parse(arguments: Sequence[str] | None = None) -> Any:

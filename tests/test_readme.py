@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from jax_encoder.config import EncoderConfig
+from jax_encoder.huggingface.families import FAMILIES
 from jax_encoder.training.config import PretrainConfig
 from parity.cases.case import CASE_NAMES, make_case
-from parity.cases.randomise import randomise
 from parity.encoder.bugs.catalogue import MODEL_BUGS, find
+from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.variants import sizes_of, variants
-from parity.encoder.weights import draws
 from parity.judge.check import compare_trace
 from parity.judge.compare import SEMANTIC
 from parity.judge.verdict import Report, Run
@@ -66,6 +66,8 @@ def test_counts():
     assert f"runs {len(CASE_NAMES)} inputs" in README
     assert f"{len(MODEL_BUGS)} mistakes in the model" in README
     assert f"at most {SEMANTIC:.0e} of" in README
+    families = README.partition("| published ")[2].partition(" checkpoints")[0].replace(" and ", ", ").split(", ")
+    assert [name.lower() for name in families] == list(FAMILIES)
 
 
 def test_the_matrix_is_the_one_of_today():
@@ -98,8 +100,8 @@ def test_the_screen_counts_as_many_comparisons_as_such_a_run_makes():
         head_dim=8,
         windows=(None, 3, 3, None),
     )
-    shapes = {name: shape for name, shape in Pair.build(small).jax.shapes.items() if name.startswith("lm.")}
-    pair = Pair.build(small, randomise(shapes, draws(small), seed=0))
+    form = Form.trained(small, deployed=True)
+    pair = Pair.build(form, Pair.build(form).params)
     count = len(compare_trace(pair(make_case("packed", sizes_of(small)))).comparisons)
     assert f"1 variant x 1 case, {count} comparisons" in between("make train")
 

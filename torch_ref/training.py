@@ -41,6 +41,14 @@ class Measured(NamedTuple):
     learning_rate: float
 
 
+class Evaluated(NamedTuple):
+    """Mean loss and share of hits over all targets of all batches, and how many those are."""
+
+    loss: Float[Tensor, ""]
+    accuracy: Float[Tensor, ""]
+    targets: Int[Tensor, ""]
+
+
 # How much of the highest learning rate is left, by the share of the steps after the warm-up that is still to come.
 FALLS: dict[str, Callable[[float], float]] = {
     "cosine": lambda left: math.sin(math.pi / 2 * left) ** 2,
@@ -126,6 +134,21 @@ class Trainer:
     def loss(self, batch: MicroBatch) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """The summed loss of a micro-batch and the number of its targets."""
         return masked_lm_loss(self.logits(batch), batch.labels, batch.weights)
+
+    @torch.no_grad()
+    def evaluate(self, batches: Sequence[MicroBatch]) -> Evaluated:
+        """Evaluates without dropout. A hit is a target whose label no other token outscores."""
+        losses, hits, targets = zip(*(self.sums(batch._replace(keeps=None)) for batch in batches), strict=True)
+        total = torch.stack(targets).sum()
+        return Evaluated(torch.stack(losses).sum() / total, torch.stack(hits).sum() / total, total.long())
+
+    def sums(self, batch: MicroBatch) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+        """The summed loss of a batch, its hits and its targets."""
+        logits_BKV = self.logits(batch)
+        loss, targets = masked_lm_loss(logits_BKV, batch.labels, batch.weights)
+        scores_BK = logits_BKV.take_along_dim(batch.labels.long()[:, :, None], dim=-1)[:, :, 0]
+        hits = ((scores_BK >= logits_BKV.amax(dim=-1)) * batch.weights).sum()
+        return loss, hits.to(targets.dtype), targets
 
     def logits(self, batch: MicroBatch) -> Float[Tensor, "b K V"]:
         """Scores of the vocabulary at the targets."""

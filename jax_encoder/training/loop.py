@@ -14,6 +14,7 @@ from jax_encoder.data.masking import Batch
 from jax_encoder.params import Params
 from jax_encoder.training import metrics
 from jax_encoder.training.display import Display
+from jax_encoder.training.evaluation import evaluate
 from jax_encoder.training.interrupt import Interrupt
 from jax_encoder.training.session import Session, abstract_state
 from jax_encoder.training.step import StepMetrics, TrainState
@@ -119,8 +120,6 @@ class _Loop:
             self.display.step(step, values)
 
     def _evaluate(self, step: int, params: Params) -> None:
-        sums = [self.session.program.evaluate(params, batch) for batch in self.session.held_out]
-        loss, correct, targets = (math.fsum(map(float, column)) for column in zip(*jax.device_get(sums), strict=True))
-        values = {"loss": loss / targets, "accuracy": correct / targets, "targets": int(targets)}
+        values = evaluate(self.session.program, params, self.session.held_out)._asdict()
         self.log.write("held_out", step, values)
         self.display.note(f"step {step}: held-out loss {values['loss']:.3f}, accuracy {values['accuracy']:.1%}")

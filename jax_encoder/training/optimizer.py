@@ -13,7 +13,7 @@ from jax_encoder.params import name_of
 from jax_encoder.training.config import OptimizerOptions
 
 # The last part of a parameter's name says what it is. A new kind of parameter must be put in one of the two.
-_DECAYED = frozenset({"kernel", "word", "position", "token_type"})
+_DECAYED = frozenset({"kernel", "word", "position", "token_type", "table", "decoder"})
 _LEFT_ALONE = frozenset({"scale", "bias"})
 
 

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from parity.errors import MismatchError, UsageError
-from parity.judge.check import mismatched
-from parity.judge.compare import SEMANTIC
+from parity.errors import UsageError
 from parity.judge.verdict import Report
 from parity.report import output
 
@@ -32,7 +30,5 @@ def _check_run(folder: Path) -> Report:
 
     try:
         return check_run(folder)
-    except MismatchError as error:
-        return Report(f"the run {folder}", SEMANTIC, {}, (mismatched(folder.name, "trained", error),))
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -1,5 +1,6 @@
 """Checks the parameters that a training run has come to, on text that it has never seen."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from parity.certificate.certificate import digest, digest_text
 from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.subject import EncoderSubject
-from parity.judge.check import compare_trace
+from parity.judge.check import attempt, compare_trace, run_of
 from parity.judge.compare import SEMANTIC
 from parity.judge.verdict import Report, Run
 
@@ -32,7 +33,6 @@ def check_run(path: Path) -> Report:
 
     Raises:
         InputError: no run, or no whole checkpoint, in `path`.
-        MismatchError: the parameters of the two sides cannot be brought together.
     """
     trained = load_trained(path)
     folder = RunFolder(path)
@@ -40,7 +40,7 @@ def check_run(path: Path) -> Report:
     batch = EvaluationBatches(load_rows(folder.rows, "held_out"), masking, batch_size=ROWS)[0]
     with EncoderSubject().session():
         environment = {"step": str(trained.step), **EncoderSubject().environment()}
-        params = {name: array.astype(np.float64) for name, array in named(trained.params).items()}
+        params = {name: np.asarray(array, np.float64) for name, array in named(trained.params).items()}
         runs = tuple(_runs(path.name, trained.encoder, params, _case(batch)))
     name = f"{path}: trained in jax_encoder, repeated in torch_ref"
     return Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, folder, batch))
@@ -51,10 +51,13 @@ def _runs(name: str, encoder: EncoderConfig, params: dict[str, np.ndarray], case
     for deployed in (True, False):
         form = Form.trained(encoder, deployed=deployed)
         if deployed or form.drops:
-            trace = Pair.build(form, params)(case)
-            compared = compare_trace(trace, replay=True)
             what = case.name if deployed else f"{case.name}, with dropout"
-            yield Run(name, what, compared.comparisons, trace.inadequate, *compared[1:])
+            yield attempt(name, what, functools.partial(_run, name, what, form, params, case))
+
+
+def _run(name: str, what: str, form: Form, params: dict[str, np.ndarray], case: Case) -> Run:
+    trace = Pair.build(form, params)(case)
+    return run_of(name, what, compare_trace(trace, replay=True), trace.inadequate)
 
 
 def _hashes(trained: Trained, folder: RunFolder, batch: Batch) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from parity.certificate.certificate import differences, holds, path_in, renewal
-from parity.errors import MismatchError, UsageError
+from parity.errors import UsageError
 from parity.judge.verdict import Verdict
 from parity.report.record import from_json
 
@@ -31,8 +31,6 @@ class Verify:
 
         try:
             now = check_run(self.folder)
-        except MismatchError as error:
-            return self._refuse((str(error),))
         except ValueError as error:
             raise UsageError(str(error)) from error
         found = differences(kept, now)

@@ -19,7 +19,8 @@ from parity.report import output
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check(output.Output):
     """Compares both sides at every site, with random parameters, on every variant and case. Prints a report whose first
-    line is the verdict; ends with status 0 if it is PASS, 1 if it is FAIL or VACUOUS."""
+    line is the verdict; ends with status 0 if it is PASS, 1 if it is FAIL or VACUOUS, 3 if it is ERROR, which says that
+    a side raised where it was built or run."""
 
     against: Literal["torch_ref", "transformers"] = "torch_ref"
     """The reference: our own, written from the papers, or transformers' classes of the published families."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from parity.encoder.inputs import array
 from parity.encoder.sides import LOSSES
 from parity.encoder.table import Table
 from parity.graph import jax_graph, torch_graph
+from parity.judge.crash import running
 from parity.judge.locate import feedable
 from parity.judge.sites import Site
 
@@ -35,7 +37,8 @@ def of_torch(
     values: Mapping[str, torch.Tensor], loss: str, params: Mapping[str, torch.Tensor]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The reference's cotangents and gradients of one loss."""
-    ((on_values, on_params),) = torch_graph.backward(values, [loss], params)
+    with running("torch"):
+        ((on_values, on_params),) = torch_graph.backward(values, [loss], params)
     return _arrays(on_values), _arrays(on_params)
 
 
@@ -95,7 +98,9 @@ class Backward:
             )
             for name, value in own.items()
         }
-        on_values, on_params = self.graph.replay_backward(params, inputs, given, cotangents)
+        with running("JAX"):
+            done = self.graph.replay_backward(params, inputs, given, cotangents)
+            on_values, on_params = jax.block_until_ready(done)
         zeros = {name: jnp.zeros_like(value) for name, value in cotangents.items()}
         return self.ours(zeros | on_values, on_params)
 

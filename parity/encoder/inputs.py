@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 import torch_ref
-from jax_encoder import dropout
 from jax_encoder import masks as jax_masks
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
 from parity.cases.case import Case
+from parity.encoder.draws import drawn_masks
 from parity.encoder.form import Form
+from parity.judge.crash import running
 from torch_ref import masks as torch_masks
 
 TARGETS = 4  # columns a row
@@ -128,13 +129,15 @@ class Inputs:
         return None if self.key is None else keeps_of(self.key, self.form.config, self.case.tokens_BT.shape)
 
 
-def keeps_of(key: jax.Array, config: EncoderConfig, shape_BT: tuple[int, ...]) -> torch_ref.EncoderKeeps:
-    """What dropout keeps in the reference: what our side draws from the key."""
+def keeps_of(
+    key: jax.Array, config: EncoderConfig, shape_BT: tuple[int, ...], draw: Any = drawn_masks
+) -> torch_ref.EncoderKeeps:
+    """What dropout keeps in the reference: what our side draws from the key; `draw` may be `drawn_masks` compiled."""
     B, T = shape_BT
-    layers = [dropout.layer_keeps(key, layer, config, (B, T)) for layer in range(config.num_layers)]
+    with running("JAX"):
+        embedding, layers = draw(config, (B, T), key)
     return torch_ref.EncoderKeeps(
-        tensor(dropout.embedding_keep(key, config, (B, T))),
-        tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers),
+        tensor(embedding), tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers)
     )
 
 

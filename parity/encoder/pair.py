@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from parity.errors import MismatchError
 from parity.graph import jax_graph, programs
 from parity.judge.check import compare_trace
 from parity.judge.compare import Comparison
+from parity.judge.crash import running
 from parity.judge.locate import feedable
 from parity.judge.sites import Site, leaves, paths
 from parity.judge.subject import Difference, Part, Structure, Trace
@@ -75,7 +77,8 @@ class Pair:
             MismatchError: parameters are not one to one, do not survive the round trip, or are not finite.
         """
         program, config = program_of(form, whole), form.config
-        torch_model = TorchSide(form).double().eval()
+        with running("torch"):
+            torch_model = TorchSide(form).double().eval()
         shapes = {name: tuple(p.shape) for name, p in torch_model.state_dict().items()}
         table = match(rows(config), program.shapes, shapes)
         params = randomise(program.shapes, draws(config), seed) if trained is None else dict(trained)
@@ -135,7 +138,7 @@ class _Tracing:
 
     def __init__(self, pair: Pair, inputs: Inputs, params: jax_graph.Params, overrides: dict[str, torch.Tensor]):
         self.pair, self.inputs, self.params, self.overrides = pair, inputs, params, overrides
-        with pair.jax.patch.active():
+        with running("JAX"), pair.jax.patch.active():
             self.jax_inputs = JaxInputs.of(inputs)
         self.values = self._run_torch()
         self.theirs = {name: array(value) for name, value in self.values.items()}
@@ -155,7 +158,7 @@ class _Tracing:
         reads = dict(self.graph.reads) | backward.reads(self.graph, self.pair.table, self.losses)
         classes = self.pair.form.classifier
         axes = functools.partial(axes_of, pooling=classes.pooling if classes else None)
-        return Structure(reads, axes, self.graph.aliases)
+        return Structure(reads, axes, self.graph.aliases, self.inputs.case.seen_BS)
 
     def explain(
         self, cotangents: Cotangents | None, differences: Sequence[Difference], differing: Collection[str]
@@ -167,14 +170,13 @@ class _Tracing:
         return explain(evidence, differences, differing)
 
     def _run_torch(self) -> dict[str, torch.Tensor]:
-        try:
+        with running("torch"):
             taps = torch.func.functional_call(self.pair.torch_model, self.overrides, (self.inputs, run_torch))
-        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-            raise MismatchError(f"the reference cannot be run: {type(error).__name__}: {error}") from error
         return dict(zip(paths(taps), leaves(taps), strict=True))
 
     def _replayed(self, given: jax_graph.Values) -> tuple[Site, ...]:
-        return sites(self.graph.replay(self.params, self.jax_inputs, given))
+        with running("JAX"):
+            return sites(self.graph.replay(self.params, self.jax_inputs, given))
 
     def _parts(self) -> Iterator[Part]:
         ours = self.pair.jax.values(self.params, self.jax_inputs)
@@ -189,7 +191,9 @@ class _Tracing:
         own = {site.name: site.value for site in ours}
         params = dict(self.pair.torch_model.named_parameters()) | self.overrides
         gradients = self.graph.backward(self.params, self.jax_inputs, self.losses)
-        for loss, (on_values, on_params) in zip(self.losses, gradients, strict=True):
+        for loss in self.losses:
+            with running("JAX"):
+                on_values, on_params = jax.block_until_ready(next(gradients))
             one = backward.Backward(loss, self.graph, self.pair.table)
             theirs = backward.of_torch(self.values, loss, params)
             actual = one.ours(on_values, on_params)
@@ -207,8 +211,9 @@ class _Tracing:
         ours = self.pair.table.to_torch({name: np.asarray(grad) for name, grad in (grads | rest).items()})
         model = self.pair.torch_model
         params = {n: param for n, param in model.named_parameters() if n.startswith(TRAINED)} | self.overrides
-        total = torch.func.functional_call(model, self.overrides, (self.inputs, run_torch_as_trained))
-        theirs = torch.autograd.grad(total, list(params.values()), allow_unused=True, materialize_grads=True)
+        with running("torch"):
+            total = torch.func.functional_call(model, self.overrides, (self.inputs, run_torch_as_trained))
+            theirs = torch.autograd.grad(total, list(params.values()), allow_unused=True, materialize_grads=True)
         expected = {name: array(grad) for name, grad in zip(params, theirs, strict=True)}
         actual = {name: grad for name, grad in ours.items() if name.startswith(TRAINED)}
         name = backward.name_of

@@ -17,6 +17,7 @@ from parity.encoder.form import Form
 from parity.encoder.inputs import Inputs
 from parity.encoder.sides import RUN_AS_TRAINED, JaxInputs, jax_side, run_jax, run_jax_compiled
 from parity.graph import jax_graph
+from parity.judge.crash import running
 from parity.judge.sites import Site, flatten
 
 
@@ -57,13 +58,15 @@ class JaxProgram:
     @functools.cached_property
     def shapes(self) -> Shapes:
         """Of every parameter."""
-        return shapes(named(params_of(self._model)))
+        with running("JAX"):
+            return shapes(named(params_of(self._model)))
 
     def values(self, params: jax_graph.Params, inputs: JaxInputs) -> tuple[Site, ...]:
         """Every value, by the program in the form that the config asks for."""
-        if self.patch:
-            return sites(self.graph(params, inputs).replay(params, inputs, {}))
-        return flatten(run_jax_compiled(self._deployed, nested(params), inputs))
+        with running("JAX", lambda: self.graph(params, inputs).reached(params, inputs)):
+            if self.patch:
+                return sites(self.graph(params, inputs).replay(params, inputs, {}))
+            return flatten(run_jax_compiled(self._deployed, nested(params), inputs))
 
     def graph(self, params: jax_graph.Params, inputs: JaxInputs) -> jax_graph.Graph:
         """The same program with its layers spelled out, to be cut at its values; traced once for inputs of a shape."""
@@ -71,7 +74,7 @@ class JaxProgram:
         settings: Any = jax.config
         key = (settings.jax_default_matmul_precision, form, *((leaf.shape, leaf.dtype) for leaf in leaves))
         if key not in self._graphs:
-            with self.patch.active():
+            with running("JAX"), self.patch.active():
                 self._graphs[key] = jax_graph.trace(
                     lambda params, inputs: run_jax(with_params(self._spelled_out, nested(params)), inputs),
                     params,
@@ -87,7 +90,9 @@ class JaxProgram:
         """Loss and gradients of the program that training runs."""
         lm = {part: tree for part, tree in nested(params).items() if part in ("encoder", "head")}
         trained = not (self.form.pooler or self.form.classifier)
-        loss, grads = RUN_AS_TRAINED[trained](self._language_model, lm, inputs.batch(), inputs.key)
+        with running("JAX"):
+            done = RUN_AS_TRAINED[trained](self._language_model, lm, inputs.batch(), inputs.key)
+            loss, grads = jax.block_until_ready(done)
         return loss, named(grads)
 
 

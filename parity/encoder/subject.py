@@ -9,12 +9,13 @@ import jax
 import torch
 
 from parity.cases.case import Sizes
+from parity.encoder.draws import check_draws
 from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.preflight import preflight
 from parity.encoder.session import in_float64
 from parity.encoder.variants import presets, sizes_of, variants
-from parity.judge.verdict import Setting
+from parity.judge.verdict import Run, Setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,9 @@ class EncoderVariant:
 
     def build(self) -> Pair:
         return Pair.build(self.form)
+
+    def draws(self, name: str) -> Run | None:
+        return check_draws(name, self.form.config) if self.form.drops else None
 
 
 class EncoderSubject:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from parity.errors import MismatchError, UsageError
-from parity.judge.check import mismatched
+from parity.errors import UsageError
+from parity.judge.check import attempt, run_of
 from parity.judge.compare import SEMANTIC
-from parity.judge.verdict import Report, Run
+from parity.judge.verdict import PrecisionRun, Report, Run
 from parity.report import output
 from parity.report.files import write_whole
 
@@ -86,11 +86,13 @@ class Replay(output.Output):
         wide = dataclasses.replace(problem, dtype="float64")
         with subject().session():
             environment = dict(subject().environment())
-            try:
-                compared = problems.values(wide, plant)
-                precision = () if problem == wide else (problems.rounding(problem),)
-            except MismatchError as error:
-                run = mismatched(self.file.stem, "fuzz", error)
-                return self.conclude(Report(subject().name, SEMANTIC, environment, (run,)))
-        run = Run(self.file.stem, "fuzz", compared.comparisons, (), compared.replayed, compared.culprits)
-        return self.conclude(Report(subject().name, SEMANTIC, environment, (run,), precision=precision))
+
+            precision: list[PrecisionRun] = []
+
+            def compared() -> Run:
+                found = problems.values(wide, plant)
+                precision.extend([] if problem == wide else [problems.rounding(problem)])
+                return run_of(self.file.stem, "fuzz", found)
+
+            run = attempt(self.file.stem, "fuzz", compared)
+        return self.conclude(Report(subject().name, SEMANTIC, environment, (run,), precision=tuple(precision)))

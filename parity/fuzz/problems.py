@@ -24,6 +24,7 @@ from parity.encoder.random_config import Chooser
 from parity.encoder.session import in_dtype
 from parity.errors import MismatchError, UsageError
 from parity.judge.check import Compared, compare_trace
+from parity.judge.crash import SideError
 from parity.judge.rounding import measure, ratio
 from parity.judge.verdict import PrecisionRun, SiteError
 from parity.precision.deployed import Deployed
@@ -155,6 +156,7 @@ def values(problem: Problem, plant: str | None = None) -> Compared:
 
     Raises:
         MismatchError: the two sides cannot be brought together.
+        SideError: one of them raised.
     """
     pair = Pair.build(problem.form, seed=problem.seed)
     bug = None if plant is None else find(plant)
@@ -192,8 +194,8 @@ def reason_of(problem: Problem, plant: str | None = None) -> str:
             measured = rounding(problem)
             first = measured.first_to_differ
             return "" if first is None else f"{measured.dtype} loses digits at {measured.errors[first].site}"
-        differing = [comparison for comparison in values(problem, plant).comparisons if not comparison.agrees]
-    except MismatchError as error:
+        differing = values(problem, plant).differing
+    except (MismatchError, SideError) as error:
         return str(error)
     return f"{differing[0].site} differs" if differing else ""
 

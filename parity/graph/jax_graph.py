@@ -83,6 +83,22 @@ class Graph:
             yield self._with_aliases(on_values), on_params
             del on_values, on_params
 
+    def reached(self, params: Params, inputs: Any) -> str:
+        """The last value that the program comes to before it raises, run equation by equation; empty if it does not."""
+        last = ""
+
+        def visit(name: str, value: jax.Array) -> jax.Array:
+            nonlocal last
+            last = name
+            # Or what is raised while the value is computed would be raised later.
+            return jax.block_until_ready(value)
+
+        try:
+            self._run(params, inputs, visit)
+        except Exception:
+            return last
+        return ""
+
     @property
     def constants(self) -> frozenset[str]:
         """The values that no parameter enters, directly or through others."""

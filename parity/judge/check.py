@@ -1,6 +1,7 @@
 """Runs a subject's variants on its cases, compares every site, and finds where differences are made."""
 
 import difflib
+import functools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -8,13 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.cases.adequacy import inadequacies
-from parity.cases.case import CASE_NAMES, make_case
+from parity.cases.case import CASE_NAMES, Case, make_case
 from parity.errors import MismatchError, UsageError
 from parity.judge.compare import SEMANTIC, Comparison, compare
+from parity.judge.crash import SideError
+from parity.judge.inert import Candidates, outputs
 from parity.judge.locate import culprits, feedable
 from parity.judge.residual import describe, worst_elements
 from parity.judge.sites import Site, collect
-from parity.judge.subject import Difference, Explain, Part, Runner, Structure, Subject, Trace, Variant
+from parity.judge.subject import Difference, Drawing, Explain, Part, Runner, Structure, Subject, Trace, Variant
 from parity.judge.verdict import Culprit, Explanation, Report, Run
 
 FLOAT64 = np.dtype(np.float64)
@@ -31,6 +34,13 @@ class Compared(NamedTuple):
     comparisons: tuple[Comparison, ...]
     replayed: tuple[Comparison, ...] = ()
     culprits: tuple[Culprit, ...] = ()
+    inert: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def differing(self) -> tuple[Comparison, ...]:
+        """What differs and matters."""
+        return tuple(one for one in self.comparisons if not one.agrees and one.site not in self.inert)
 
 
 def check(
@@ -42,7 +52,8 @@ def check(
 ) -> Report:
     """Compares both sides at every site, in float64, on every chosen variant and case.
 
-    The first case of every variant, and every case that fails, is also replayed block by block.
+    The first case of every variant, and every case that fails, is also replayed block by block. A run in which a side
+    raises is an error of its own; the others go on.
 
     Args:
         subject: the two programs.
@@ -58,9 +69,12 @@ def check(
 
 
 def check_variant(subject: Subject, name: str, cases: Sequence[str], progress: Progress) -> tuple[Run, ...]:
-    """One variant on some cases, all by known names."""
+    """One variant on some cases, all by known names, and what it draws by itself."""
+    variant = subject.variants()[name]
     with subject.session():
-        return tuple(_runs(name, subject.variants()[name], cases, progress))
+        runs = tuple(_runs(name, variant, cases, progress))
+        drawn = variant.draws(name) if isinstance(variant, Drawing) else None
+    return runs if drawn is None else (*runs, drawn)
 
 
 def report_of(subject: Subject, runs: tuple[Run, ...]) -> Report:
@@ -79,24 +93,45 @@ def compare_trace(trace: Trace, *, replay: bool = False) -> Compared:
 
     Raises:
         MismatchError: a site has no name, or shares it.
+        SideError: a side raised; it holds what had been compared before.
     """
     compared: list[Comparison] = []
+    try:
+        return _compare_parts(trace, compared, replay)
+    except SideError as error:
+        error.compared = tuple(compared)
+        raise
+
+
+def _compare_parts(trace: Trace, compared: list[Comparison], replay: bool) -> Compared:
+    """Compares part by part, into `compared`."""
     replayed: list[Comparison] = []
     fed: dict[str, bool] = {}
     differing: list[tuple[Explain | None, list[Difference]]] = []
+    candidates = Candidates()
     for part in trace.parts:
-        compared += compare_sites(part.actual, part.expected, part.scales)
+        found = compare_sites(part.actual, part.expected, part.scales)
+        compared += found
+        candidates.note(part, found)
         theirs = {site.name: site.value for site in part.expected}
         fed |= {site.name: feedable(site.value, theirs[site.name]) for site in part.actual if site.name in theirs}
         if part.replay is not None and (replay or not all(comparison.agrees for comparison in compared)):
             local, differences = _replayed(part, theirs)
             replayed += local
             differing.append((part.explain, differences))
-    if not any(differences for _, differences in differing) or trace.structure is None:
+    if trace.structure is None or all(comparison.agrees for comparison in compared):
         return Compared(tuple(compared), tuple(replayed))
     structure = trace.structure()
-    made = culprits(compared, replayed, fed, structure.reads, structure.aliases)
-    return Compared(tuple(compared), tuple(replayed), _look_closely(made, differing, structure))
+    inert = candidates.inert(compared, structure.reads)
+    mattering = [comparison for comparison in compared if comparison.site not in inert]
+    made = culprits(mattering, replayed, fed, structure.reads, structure.aliases)
+    return Compared(
+        tuple(compared),
+        tuple(replayed),
+        _look_closely(made, differing, structure),
+        inert,
+        outputs(compared, structure.reads),
+    )
 
 
 def _replayed(part: Part, theirs: Mapping[str, np.ndarray]) -> tuple[list[Comparison], list[Difference]]:
@@ -128,6 +163,27 @@ def compare_sites(
             found += [_alone(site, "JAX", "torch", site.name in names[1]) for site in actual[a:b]]
             found += [_alone(site, "torch", "JAX", site.name in names[0]) for site in expected[c:d]]
     return found
+
+
+def attempt(variant: str, case: str, run: Callable[[], Run], inadequate: tuple[str, ...] = ()) -> Run:
+    """A run, whatever becomes of it: two sides that cannot be brought together fail, a side that raises is an error.
+
+    Args:
+        variant, case: names.
+        run: does it.
+        inadequate: known beforehand.
+    """
+    try:
+        return run()
+    except MismatchError as error:
+        return mismatched(variant, case, error, inadequate)
+    except SideError as error:
+        return Run(variant, case, error.compared, inadequate, crash=error.crash)
+
+
+def run_of(variant: str, case: str, found: Compared, inadequate: tuple[str, ...] = ()) -> Run:
+    """The run of one trace."""
+    return Run(variant, case, found.comparisons, inadequate, *found[1:])
 
 
 def mismatched(variant: str, case: str, error: MismatchError, inadequate: tuple[str, ...] = ()) -> Run:
@@ -180,7 +236,7 @@ def _look_closely(
             culprit = culprit._replace(
                 elements=worst_elements(actual, expected, _ELEMENTS),
                 explanations=explanations.get(site, ()),
-                shape=describe(actual, expected, structure.axes(site)),
+                shape=describe(actual, expected, structure.axes(site), structure.seen_BS),
             )
         found.append(culprit)
     return tuple(found)
@@ -188,18 +244,19 @@ def _look_closely(
 
 def _runs(name: str, variant: Variant, cases: Sequence[str], progress: Progress) -> Iterator[Run]:
     """One variant on all cases, built once; what cannot be built fails on the first and is not tried again."""
-    run: Runner | None = None
+    build = functools.cache(variant.build)
     for case in cases:
         progress(name, case)
         made = make_case(case, variant.sizes)
         unfit = inadequacies(made, variant.sizes)
-        try:
-            run = run or variant.build()
-            trace = run(made)
-            compared = compare_trace(trace, replay=case == cases[0])
-        except MismatchError as error:
-            yield mismatched(name, case, error, unfit)
-            if run is None:
-                return
-            continue
-        yield Run(name, case, compared.comparisons, (*unfit, *trace.inadequate), compared.replayed, compared.culprits)
+        run = functools.partial(_run, name, build, made, unfit, replay=case == cases[0])
+        yield attempt(name, case, run, unfit)
+        if not build.cache_info().currsize:
+            return
+
+
+def _run(name: str, build: Callable[[], Runner], case: Case, unfit: tuple[str, ...], *, replay: bool) -> Run:
+    """One variant on one case."""
+    trace = build()(case)
+    found = compare_trace(trace, replay=replay)
+    return run_of(name, case.name, found, (*unfit, *trace.inadequate))

@@ -12,6 +12,9 @@ import numpy as np
 # Rounding in float64 leaves about 1e-15 of the tensor's own scale, the smallest mistake seen in the wild 1e-6.
 SEMANTIC = 1e-10
 
+# What is judged by chance has as error the deviation in units of the largest that chance leaves.
+STATISTIC = 1.0
+
 # Several entries that hold exactly one value below this, in units of the largest other entry and of 1, were put there.
 _LIKE_FILL = -1e3
 
@@ -27,7 +30,8 @@ class Comparison(NamedTuple):
         shape, dtype: of the JAX array.
         error: of floats, the largest difference relative to `scale`; of integers and booleans, the share of entries
             that differ; infinite where the arrays cannot be compared.
-        allowed: the largest error at which they agree; 0 for integers and booleans.
+        allowed: the largest error at which they agree; 0 for integers and booleans, `STATISTIC` where no two arrays are
+            compared but how random draws came out with what they were drawn for.
         worst_index: where they differ most, or the first place where something is wrong; None for the array as a whole.
         actual, expected: the values there, JAX's and torch's.
         compared: entries that were compared; a mask's fill is not.
@@ -53,6 +57,11 @@ class Comparison(NamedTuple):
     def agrees(self) -> bool:
         """False for an error that is NaN, too."""
         return not self.problem and self.error <= self.allowed
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether the error is a statistic, which no relative error can be compared with."""
+        return self.allowed == STATISTIC
 
 
 def compare(
@@ -142,7 +151,7 @@ def _relative(at: Comparison, actual: np.ndarray, expected: np.ndarray, least: f
     kept = expected[~fill]
     if kept.size == 0:
         return at._replace(error=0.0)
-    fills = _unknown_fill(kept) or _unknown_fill(actual[~fill])
+    fills = unknown_fill(kept) or unknown_fill(actual[~fill])
     if fills:
         return at._replace(problem=fills)
     with np.errstate(over="ignore"):
@@ -174,8 +183,10 @@ def _broken(at: Comparison, wrong: np.ndarray, actual: np.ndarray, expected: np.
     return at._replace(**_values(where, actual, expected), problem=problem)
 
 
-def _unknown_fill(values: np.ndarray) -> str:
+def unknown_fill(values: np.ndarray) -> str:
     """Names a mask's fill that is not the lowest value: as the scale, it would hide every difference elsewhere."""
+    if not values.size:
+        return ""
     lowest = values.min()
     same = values == lowest
     rest = float(np.abs(values[~same]).max(initial=0))

@@ -15,6 +15,8 @@ from parity.judge.compare import Comparison
 
 Reads = Mapping[str, tuple[str, ...]]
 
+_DERIVATIVE = re.compile(r"d\((?P<loss>.*)\)/d\((?P<value>.*)\)")
+
 
 def feedable(ours: Any, theirs: Any) -> bool:
     """Whether the reference's array can stand in the place of ours."""
@@ -70,8 +72,14 @@ def is_derivative(site: str) -> bool:
 
 def value_of(site: str) -> str:
     """What a derivative is by; any other site is its own."""
-    found = re.fullmatch(r"d\((?P<loss>.*)\)/d\((?P<value>.*)\)", site)
+    found = _DERIVATIVE.fullmatch(site)
     return found["value"] if found else site
+
+
+def loss_of(site: str) -> str:
+    """What a derivative is of; nothing for any other site."""
+    found = _DERIVATIVE.fullmatch(site)
+    return found["loss"] if found else ""
 
 
 def _sources(site: str, reads: Reads) -> set[str]:

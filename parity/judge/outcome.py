@@ -15,8 +15,8 @@ class Outcome(NamedTuple):
     Attributes:
         bug: its name.
         side: where it was made, "JAX" or "torch".
-        tier: what was compared: "forward", "backward", "optimizer", "training" or "precision".
-        caught: whether anything differed, and the verdict was the right kind of failure.
+        tier: what was compared: "forward", "backward", "draws", "optimizer", "training" or "precision".
+        caught: whether anything differed that matters, and the verdict was the right kind of failure.
         first: whether the first site to differ is the one that it should be.
         located: whether all culprits are sites at which the mistake is made, and there is one.
         named: whether the first explanation of the first culprit that has one is this mistake, on this side.
@@ -38,7 +38,7 @@ class Found(Protocol):
     """What a check found: a `Run`, or the comparisons of one trace."""
 
     @property
-    def comparisons(self) -> Sequence[Comparison]: ...
+    def differing(self) -> Sequence[Comparison]: ...
 
     @property
     def culprits(self) -> Sequence[Culprit]: ...
@@ -54,7 +54,7 @@ def judged(bug: Bug, side: str, tier: str, found: Found, *, first: str | None = 
         found: what the check found.
         first: a regular expression, matched whole, for the first site to differ; None stands for `bug.where`.
     """
-    differing = [comparison.site for comparison in found.comparisons if not comparison.agrees]
+    differing = [comparison.site for comparison in found.differing]
     best = next((culprit.explanations[0] for culprit in found.culprits if culprit.explanations), None)
     said = [f"{one.site} ({one.explanations[0].bug if one.explanations else '-'})" for one in found.culprits]
     return Outcome(

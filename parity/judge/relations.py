@@ -15,6 +15,9 @@ _PRECISIONS = {"bfloat16": 7, "float16 or TF32": 10, "float32": 23}
 # A rounding must show on this many different values: a few are representable by chance.
 _TELLING = 8
 
+# Fewer numbers than this stand in some simple relation by chance.
+FEW = 3
+
 # Permutations up to this length are written out; up to this many axes, tables of factors and offsets are tried.
 _WRITTEN, _TABLE_AXES = 12, 6
 
@@ -24,7 +27,7 @@ class Pair(NamedTuple):
 
     Attributes:
         actual, expected: JAX's and torch's values in float64, divided by `unit`, nothing but finite numbers.
-        counts: True for the entries that a factor or an offset must explain; at least one.
+        counts: True for the entries that a factor or an offset must explain.
         tolerance: the largest difference that counts as none.
         axes: what the axes are called.
         unit: a power of two near the largest magnitude.
@@ -48,11 +51,13 @@ class Pair(NamedTuple):
 
 def relations(pair: Pair) -> tuple[str, ...]:
     """What holds for all entries, the simplest first."""
-    return (*_constants(pair), *_rounding(pair), *_moves(pair))
+    return (*_constants(pair), *_rounding(pair), *moves(pair))
 
 
 def tables(pair: Pair) -> tuple[str, ...]:
     """An offset or a factor for every index of some axes, the fewest numbers first."""
+    if pair.counts.sum() < FEW:
+        return ()
     sizes = pair.actual.shape
     wide = [i for i, size in enumerate(sizes) if size > 1][:_TABLE_AXES]
     subsets = [keep for count in range(1, len(wide)) for keep in combinations(wide, count)]
@@ -87,14 +92,13 @@ def _constants(pair: Pair) -> Iterator[str]:
     """One number for all entries."""
     actual, expected = pair.actual[pair.counts], pair.expected[pair.counts]
     for side, other, values in (("JAX", "torch", actual), ("torch", "JAX", expected)):
-        if not values.any():
+        if values.size and not values.any():
             yield f"{side} is zero, {other} is not"
             return
+    if len(actual) < FEW:
+        return
     difference, factor = actual - expected, float(actual @ expected) / (float(expected @ expected) or math.nan)
     offset = float(difference.mean())
-    if len(actual) == 1:
-        yield f"JAX is {number(float(actual[0] / expected[0]))} x torch, or torch {signed(offset * pair.unit)}"
-        return
     if pair.explains(pair.expected * factor):
         yield "JAX is torch negated" if abs(factor + 1) < 1e-9 else f"JAX is {number(factor)} x torch"
     if pair.explains(pair.expected + offset):
@@ -104,7 +108,7 @@ def _constants(pair: Pair) -> Iterator[str]:
 def _rounding(pair: Pair) -> Iterator[str]:
     """One side is the other in a lower precision."""
     actual, expected = pair.actual[pair.counts], pair.expected[pair.counts]
-    size = float(np.abs(actual - expected).max())
+    size = float(np.abs(actual - expected).max(initial=0.0))
     if min(len(np.unique(values)) for values in (actual, expected)) < _TELLING or not (actual * pair.unit % 1).any():
         return
     for precision, bits in _PRECISIONS.items():
@@ -126,7 +130,7 @@ def _rounded(values: np.ndarray, bits: int) -> np.ndarray:
     return np.ldexp(np.rint(np.ldexp(fraction, bits + 1)), exponent - bits - 1)
 
 
-def _moves(pair: Pair) -> Iterator[str]:
+def moves(pair: Pair) -> Iterator[str]:
     """The same values elsewhere."""
     for i, j in combinations(range(pair.actual.ndim), 2):
         one, other = pair.axes[i], pair.axes[j]

@@ -1,7 +1,8 @@
 """The shape of a difference: what a person would see in two arrays, for when no known mistake explains them.
 
 Nothing here decides anything. Relations hold to 1e-9 of the arrays' scale, and to a thousandth of the difference that
-they are to explain; what both sides hold as a mask's fill, or as an exact zero, takes no part in a factor or an offset.
+they are to explain; what either side holds as a mask's fill, and both as an exact zero, takes no part in a factor or an
+offset. One or two numbers are told nothing of: some simple relation holds between any two.
 """
 
 import math
@@ -9,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from parity.judge.compare import Index
-from parity.judge.relations import Pair, fitting_shapes, relations, tables
+from parity.judge.compare import Index, unknown_fill
+from parity.judge.relations import FEW, Pair, fitting_shapes, moves, relations, tables
 from parity.judge.support import Axis, Support, axes_of, support
 from parity.judge.verdict import Element
 
@@ -19,19 +20,13 @@ _TOLERANCE, _OF_DIFFERENCE = 1e-9, 1e-3
 # What stands for a mask's fill once the largest magnitude is below 1.
 _STAND_IN = -3.0
 
-# Largest difference, relative to the scale, that computing in a precision leaves: from, and below.
-_ROUNDINGS = (
-    ("float64", 0.0, 2.0**-44),
-    ("float32", 2.0**-26, 2.0**-19),
-    ("TF32", 2.0**-13, 2.0**-9),
-    ("bfloat16", 2.0**-9, 2.0**-5),
-)
-
 # Relations are sought among at most this many entries, findings told at most this many.
 _MOST_ENTRIES, _MOST_LINES = 2**19, 4
 
 
-def describe(actual: np.ndarray, expected: np.ndarray, axes: Sequence[str] = ()) -> tuple[str, ...]:
+def describe(
+    actual: np.ndarray, expected: np.ndarray, axes: Sequence[str] = (), seen_BS: np.ndarray | None = None
+) -> tuple[str, ...]:
     """Says what a difference looks like, one finding a line, the most specific first.
 
     >>> key_BTNH = np.arange(1.0, 25.0).reshape(2, 2, 3, 2)
@@ -44,6 +39,7 @@ def describe(actual: np.ndarray, expected: np.ndarray, axes: Sequence[str] = ())
         actual: JAX's array.
         expected: torch's.
         axes: a letter for every axis, as docs/encoder.md names them; "" for an axis without a name.
+        seen_BS: True at tokens, False at padding; None if that is not known.
     """
     actual, expected = np.asarray(actual), np.asarray(expected)
     problem = _problem(actual, expected)
@@ -53,7 +49,7 @@ def describe(actual: np.ndarray, expected: np.ndarray, axes: Sequence[str] = ())
         return describe(actual.reshape(1), expected.reshape(1))
     named = axes_of(actual.shape, axes)
     with np.errstate(all="ignore"):
-        lines = _broken(actual, expected, named) or _related(actual, expected, named)
+        lines = _broken(actual, expected, named, seen_BS) or _related(actual, expected, named, seen_BS)
     return lines[:_MOST_LINES]
 
 
@@ -94,12 +90,15 @@ def _problem(actual: np.ndarray, expected: np.ndarray) -> str:
 
 
 def _fill(array: np.ndarray) -> np.ndarray:
-    """True where an array holds its dtype's lowest value, as masks do."""
-    lowest = np.finfo(array.dtype).min if array.dtype.kind == "f" else None
-    return np.asarray(array == lowest) if lowest is not None else np.zeros(array.shape, bool)
+    """True where an array holds its dtype's lowest value, or another that lies as far off, as masks do."""
+    if array.dtype.kind == "f" and (array.min() == np.finfo(array.dtype).min or unknown_fill(array)):
+        return np.asarray(array == array.min())
+    return np.zeros(array.shape, bool)
 
 
-def _broken(actual: np.ndarray, expected: np.ndarray, axes: tuple[Axis, ...]) -> tuple[str, ...]:
+def _broken(
+    actual: np.ndarray, expected: np.ndarray, axes: tuple[Axis, ...], seen_BS: np.ndarray | None
+) -> tuple[str, ...]:
     """What is not a number, and whether the others differ; nothing if all are finite."""
     ours, theirs = ~np.isfinite(actual), ~np.isfinite(expected)
     if not (ours | theirs).any():
@@ -107,32 +106,44 @@ def _broken(actual: np.ndarray, expected: np.ndarray, axes: tuple[Axis, ...]) ->
     first = f"not finite: JAX at {ours.sum():,} of {ours.size:,} entries, torch at {theirs.sum():,}"
     lines = [f"{first}, the same" if np.array_equal(ours, theirs) else first]
     if not np.array_equal(ours, theirs):
-        lines += [f"only one side is not finite {place}" for place in support(ours ^ theirs, axes).lines]
+        lines += [f"only one side is not finite {place}" for place in support(ours ^ theirs, axes, seen_BS).lines]
     finite = ~(ours | theirs)
     agree = np.array_equal(actual[finite], expected[finite])
     lines.append(f"where both are finite they {'agree' if agree else 'differ, too'}" if finite.any() else "")
     return tuple(line for line in lines if line)
 
 
-def _related(actual: np.ndarray, expected: np.ndarray, axes: tuple[Axis, ...]) -> tuple[str, ...]:
+def _related(
+    actual: np.ndarray, expected: np.ndarray, axes: tuple[Axis, ...], seen_BS: np.ndarray | None
+) -> tuple[str, ...]:
     """What relates arrays of finite numbers."""
     pair, ours, theirs = _prepare(actual, expected, axes)
     difference = np.abs(pair.actual - pair.expected)
+    if np.array_equal(ours, theirs) and (actual[ours] != expected[ours]).any():
+        rest = _related_rest(pair, difference, seen_BS) if difference.any() else ("all other entries agree",)
+        return (f"JAX fills with {actual[ours][0]:.6g}, torch with {expected[ours][0]:.6g}", *rest)
     if not difference.any():
         return ("no difference",)
     if actual.dtype == expected.dtype == np.bool_ and difference.all():
         return ("JAX is torch negated",)
+    if not np.array_equal(ours, theirs):
+        return tuple(moves(_thinned(pair))) or _masked(pair, ours, theirs, seen_BS)
+    return _related_rest(pair, difference, seen_BS)
+
+
+def _related_rest(pair: Pair, difference: np.ndarray, seen_BS: np.ndarray | None) -> tuple[str, ...]:
+    """What relates arrays that have no fill, or the same entries filled."""
     whole = _thinned(pair)
     judged = (
-        () if whole.actual.size == actual.size else (f"judged on {whole.actual.size:,} of {actual.size:,} entries",)
+        ()
+        if whole.actual.size == pair.actual.size
+        else (f"judged on {whole.actual.size:,} of {pair.actual.size:,} entries",)
     )
     found = relations(whole) if not whole.equals(whole.expected) else ()
     if found:
         return found + judged
-    if not np.array_equal(ours, theirs):
-        return _masked(pair, ours, theirs)
     differs = difference > pair.tolerance
-    where = support(differs, axes)
+    where = support(differs, pair.axes, seen_BS)
     if not where.lines:
         return (tables(whole) or (_unrelated(pair, differs),)) + judged
     there = _thinned(_within(pair, where, differs))
@@ -150,7 +161,7 @@ def _prepare(actual: np.ndarray, expected: np.ndarray, axes: tuple[Axis, ...]) -
         np.where(fill, _STAND_IN, np.ldexp(value, -exponent)) for value, fill in zip(values, fills, strict=True)
     )
     tolerance = min(_TOLERANCE, _OF_DIFFERENCE * float(np.abs(ours - theirs).max()))
-    counts = ~(fills[0] & fills[1]) & ((ours != 0) | (theirs != 0))
+    counts = ~(fills[0] | fills[1]) & ((ours != 0) | (theirs != 0))
     return Pair(ours, theirs, counts, tolerance, axes, float(np.ldexp(1.0, exponent))), fills[0], fills[1]
 
 
@@ -174,11 +185,11 @@ def _within(pair: Pair, where: Support, differs: np.ndarray) -> Pair:
     return pair._replace(actual=pair.actual[at], expected=pair.expected[at], counts=differs[at], axes=axes)
 
 
-def _masked(pair: Pair, ours: np.ndarray, theirs: np.ndarray) -> tuple[str, ...]:
+def _masked(pair: Pair, ours: np.ndarray, theirs: np.ndarray, seen_BS: np.ndarray | None) -> tuple[str, ...]:
     """Masks that do not fill the same entries."""
     if np.array_equal(ours, ~theirs):
         return ("the mask is inverted: each side fills what the other leaves",)
-    lines = [f"the masks differ {place}" for place in support(ours ^ theirs, pair.axes).lines]
+    lines = [f"the masks differ {place}" for place in support(ours ^ theirs, pair.axes, seen_BS).lines]
     for side, other, mine, values in (
         ("JAX", "torch", ours & ~theirs, pair.expected),
         ("torch", "JAX", theirs & ~ours, pair.actual),
@@ -195,11 +206,9 @@ def _masked(pair: Pair, ours: np.ndarray, theirs: np.ndarray) -> tuple[str, ...]
 def _unrelated(pair: Pair, differs: np.ndarray) -> str:
     """What is left to say when nothing simple holds."""
     ours, theirs = pair.actual[differs], pair.expected[differs]
+    if ours.size < FEW:
+        return f"too few numbers to tell a relation: {ours.size}"
     spread = float(ours.std()) * float(theirs.std())
     products = (ours - ours.mean()) * (theirs - theirs.mean())
     related = f"correlation {float(products.mean()) / spread:.3f}" if spread else "one side is constant"
-    largest = float(np.abs(ours - theirs).max())
-    size = next(
-        (f"; of the size of {name} rounding" for name, least, most in _ROUNDINGS if least <= largest < most), ""
-    )
-    return f"no simple relation: {related}{size}"
+    return f"no simple relation: {related}"

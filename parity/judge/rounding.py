@@ -114,8 +114,10 @@ def explain(trace: PrecisionTrace, site: str, bugs: Sequence[BugTrace]) -> tuple
     """
     expected, actual = _named(trace.reference, site), _named(trace.ours, site)
     error = _error(actual, expected)
-    if expected is None or actual is None or not math.isfinite(error):
+    if not math.isfinite(error):
         return ()
+    assert expected is not None, "without it there is no finite error"
+    assert actual is not None, "without it there is no finite error"
     scale, found = _without_fill(expected), []
     for bug in bugs:
         with_bug = _named(bug.ours, site)

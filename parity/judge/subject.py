@@ -8,7 +8,7 @@ import numpy as np
 
 from parity.cases.case import Case, Sizes
 from parity.judge.sites import Site
-from parity.judge.verdict import Explanation, Setting
+from parity.judge.verdict import Explanation, Run, Setting
 
 Sites = tuple[Site, ...]
 
@@ -50,11 +50,13 @@ class Structure(NamedTuple):
         reads: value -> the values that it is computed from.
         axes: the letters of a value's axes, for messages; empty where they are not known.
         aliases: a value that is an earlier one -> the earlier.
+        seen_BS: of the case, True at tokens and False at padding, for messages; None if that is not known.
     """
 
     reads: Mapping[str, tuple[str, ...]]
     axes: Callable[[str], str]
     aliases: Mapping[str, str] = {}
+    seen_BS: np.ndarray | None = None
 
 
 class Trace(NamedTuple):
@@ -92,6 +94,14 @@ class Variant(Protocol):
         Raises:
             MismatchError: their parameters cannot be brought together. The check counts it as a failure.
         """
+
+
+@runtime_checkable
+class Drawing(Variant, Protocol):
+    """A variant that may draw at random what both sides are then given, of which comparing them says nothing."""
+
+    def draws(self, name: str) -> Run | None:
+        """Judges the draws by themselves, as a run of the variant of this name; None if nothing is drawn."""
 
 
 @runtime_checkable

@@ -58,17 +58,24 @@ def axes_of(shape: tuple[int, ...], letters: Sequence[str]) -> tuple[Axis, ...]:
     return tuple(axes)
 
 
-def support(differs: np.ndarray, axes: Sequence[Axis]) -> Support:
-    """Describes the entries that are True; at least one must be."""
+def support(differs: np.ndarray, axes: Sequence[Axis], seen_BS: np.ndarray | None = None) -> Support:
+    """Describes the entries that are True; at least one must be.
+
+    Args:
+        differs: the entries.
+        axes: what the axes are called.
+        seen_BS: True at tokens, False at padding; None if that is not known.
+    """
     box = tuple(np.flatnonzero(differs.any(axis=_others(i, differs.ndim))) for i in range(differs.ndim))
     count, block = int(differs.sum()), math.prod(map(len, box))
+    content = [] if seen_BS is None else list(_content(differs, axes, seen_BS))
     if count < differs.size and (count == 1 or (count <= _LISTED and count < _DENSE * block)):
         places = [tuple(map(int, at)) for at in np.argwhere(differs)]
         at = ", ".join(str(place[0] if len(place) == 1 else place) for place in places)
-        return Support((f"at {count} of {differs.size:,} entries only: {at}",), box)
+        return Support((f"at {count} of {differs.size:,} entries only: {at}", *content), box)
     if count <= _SCATTERED * differs.size and count < _DENSE * block:
-        return Support((f"at {count:,} of {differs.size:,} entries only, scattered",), box)
-    shaped = [*_ends(differs, axes), *_band(differs, axes)]
+        return Support((f"at {count:,} of {differs.size:,} entries only, scattered", *content), box)
+    shaped = [*(content or _ends(differs, axes)), *_band(differs, axes)]
     lines = [*shaped, _block(box, axes, "BTS" if shaped else "")]
     return Support(tuple(line for line in lines if line), box)
 
@@ -140,6 +147,20 @@ def _band(differs: np.ndarray, axes: Sequence[Axis]) -> Iterator[str]:
         yield f"only at keys up to {most} away from their query"
 
 
+def _content(differs: np.ndarray, axes: Sequence[Axis], seen_BS: np.ndarray) -> Iterator[str]:
+    """Positions that differ at padding only, or at tokens only, where there are both."""
+    if seen_BS.all() or not seen_BS.any():
+        return
+    for axis in axes:
+        differs_BT = _over(differs, axes, "B", axis.letter) if axis.letter in ("T", "S") else None
+        if differs_BT is None or differs_BT.shape != seen_BS.shape:
+            continue
+        for inside, what in ((seen_BS, "tokens"), (~seen_BS, "padding")):
+            if not (differs_BT & ~inside).any():
+                every = ", at every one" * np.array_equal(differs_BT, inside)
+                yield f"only at {axis.many} that are {what}{every}"
+
+
 def _ends(differs: np.ndarray, axes: Sequence[Axis]) -> Iterator[str]:
     """Positions that differ at the end of every row only, or at its start, where rows are not of one length."""
     for axis in axes:
@@ -151,6 +172,6 @@ def _ends(differs: np.ndarray, axes: Sequence[Axis]) -> Iterator[str]:
             continue
         if np.array_equal(differs_BT, np.arange(length) >= (length - counts)[:, None]):
             starts = [int(length - count) for count in counts]
-            yield f"only at the end of each row: {axis.many} from {listed(starts)} on (padding?)"
+            yield f"only at the end of each row: {axis.many} from {listed(starts)} on"
         elif np.array_equal(differs_BT, np.arange(length) < counts[:, None]):
             yield f"only at the start of each row: the first {listed(counts.tolist())} {axis.many}"

@@ -1,6 +1,7 @@
 """What a check found: runs of comparisons, and what follows from them.
 
-A report is VACUOUS, however well everything agrees, if it is no proof. Measured, and for each variant on its own:
+A report is an ERROR if a side raised where it was built or run: what it did not compute, nobody has judged. It is
+VACUOUS, however well everything agrees, if it is no proof. Measured, and for each variant on its own:
 
 - there is no run, or a run without sites;
 - a case could not expose what it is made for (`parity.cases.case.adequacy`), or the binding says so of its input;
@@ -24,6 +25,7 @@ class Verdict(enum.StrEnum):
     FAIL_SEMANTIC = "FAIL semantic"
     FAIL_PRECISION = "FAIL precision"
     VACUOUS = "VACUOUS"
+    ERROR = "ERROR"
 
 
 class Explanation(NamedTuple):
@@ -70,6 +72,26 @@ class Culprit(NamedTuple):
     shape: tuple[str, ...] = ()
 
 
+class Crash(NamedTuple):
+    """What a side raised where it was built or run.
+
+    Attributes:
+        side: "JAX" or "torch".
+        kind: name of the exception.
+        message: its text.
+        where: file, line and function of the model's own code that came nearest; empty if none did.
+        reached: the last value that the side had computed; empty if that cannot be told.
+        traceback: as Python prints it.
+    """
+
+    side: str
+    kind: str
+    message: str
+    where: str = ""
+    reached: str = ""
+    traceback: str = ""
+
+
 class SiteError(NamedTuple):
     """How far a site is from the float64 reference in a lower precision.
 
@@ -101,12 +123,13 @@ class Setting(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PrecisionRun:
-    """One variant on one case in the dtype it is deployed in."""
+    """One variant on one case in the dtype it is deployed in; `crash` says what a side raised, if one did."""
 
     variant: str
     case: str
     dtype: str
     errors: tuple[SiteError, ...]
+    crash: Crash | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def first_to_differ(self) -> int | None:
@@ -124,6 +147,9 @@ class Run:
         inadequate: why this input could not expose a mistake.
         replayed: of the same sites, each computed by JAX from what torch computed before it.
         culprits: where a difference is made, in the order computed.
+        inert: sites that differ and reach nothing (`parity.judge.inert`).
+        outputs: the losses and what they are computed from, where something differs and they are known.
+        crash: what a side raised; then the comparisons are those before it, and may be none.
     """
 
     variant: str
@@ -132,11 +158,31 @@ class Run:
     inadequate: tuple[str, ...] = ()
     replayed: tuple[Comparison, ...] = ()
     culprits: tuple[Culprit, ...] = ()
+    inert: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    crash: Crash | None = None
+
+    @property
+    def mattering(self) -> tuple[Comparison, ...]:
+        """All comparisons but the inert ones."""
+        return tuple(one for one in self.comparisons if one.site not in self.inert) if self.inert else self.comparisons
+
+    @property
+    def differing(self) -> tuple[Comparison, ...]:
+        """Those that do not agree, and matter."""
+        return tuple(one for one in self.mattering if not one.agrees)
 
     @property
     def first_to_differ(self) -> int | None:
-        """Index of the first comparison that does not agree."""
-        return next((i for i, comparison in enumerate(self.comparisons) if not comparison.agrees), None)
+        """Index of the first comparison that does not agree, and matters."""
+        return next(
+            (i for i, one in enumerate(self.comparisons) if not one.agrees and one.site not in self.inert), None
+        )
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether draws were judged by themselves, on no case."""
+        return bool(self.comparisons) and all(comparison.by_chance for comparison in self.comparisons)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,11 +211,20 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """FAIL if anything differs, first in float64; else VACUOUS if the check is no proof; else PASS."""
+        """ERROR if a side raised; else FAIL if anything differs, first in float64; else VACUOUS if the check is no
+        proof; else PASS."""
         verdict = judge(self.runs)
+        if self.crashed:
+            return Verdict.ERROR
         if verdict is not Verdict.FAIL_SEMANTIC and any(run.first_to_differ is not None for run in self.precision):
             return Verdict.FAIL_PRECISION
         return verdict
+
+    @property
+    def crashed(self) -> tuple[Run | PrecisionRun, ...]:
+        """The runs in which a side raised."""
+        every: list[Run | PrecisionRun] = [*self.runs, *self.precision]
+        return tuple(run for run in every if run.crash is not None)
 
     @property
     def variants(self) -> dict[str, tuple[Run, ...]]:
@@ -180,6 +235,8 @@ class Report:
 
 def judge(runs: Sequence[Run]) -> Verdict:
     """The verdict on some runs."""
+    if any(run.crash is not None for run in runs):
+        return Verdict.ERROR
     if any(run.first_to_differ is not None for run in runs):
         return Verdict.FAIL_SEMANTIC
     return Verdict.VACUOUS if vacuities(runs) else Verdict.PASS
@@ -191,7 +248,8 @@ def vacuities(runs: Sequence[Run]) -> tuple[str, ...]:
         return ("nothing was compared",)
     found = []
     for run in runs:
-        reasons = run.inadequate if run.comparisons else (*run.inadequate, "no site was compared")
+        nothing = not run.comparisons and run.crash is None
+        reasons = (*run.inadequate, "no site was compared") if nothing else run.inadequate
         found += [f"{reason} ({run.variant}, {run.case})" for reason in reasons]
     sites: dict[tuple[str, str], list[Comparison]] = {}
     for run in runs:
@@ -203,9 +261,13 @@ def vacuities(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def worst(runs: Sequence[Run]) -> tuple[Run, Comparison] | None:
-    """Where the largest error is; None if nothing was compared."""
-    pairs = [(run, comparison) for run in runs for comparison in run.comparisons]
-    return max(pairs, key=lambda pair: (bool(pair[1].problem), pair[1].error), default=None)
+    """Where the largest error is of what matters, statistics within their limits last; None if nothing was compared."""
+    pairs = [(run, comparison) for run in runs for comparison in run.mattering]
+    return max(
+        pairs,
+        key=lambda pair: (bool(pair[1].problem), not (pair[1].by_chance and pair[1].agrees), pair[1].error),
+        default=None,
+    )
 
 
 def _blind(comparisons: Sequence[Comparison]) -> Iterator[str]:

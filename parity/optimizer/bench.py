@@ -20,8 +20,9 @@ from parity.encoder.subject import EncoderSubject
 from parity.encoder.table import match
 from parity.encoder.weights import draws, rows
 from parity.graph.programs import quickly
-from parity.judge.check import Progress, choose
+from parity.judge.check import Progress, attempt, choose
 from parity.judge.compare import SEMANTIC
+from parity.judge.crash import running
 from parity.judge.outcome import Outcome, judged
 from parity.judge.verdict import Report, Run
 from parity.optimizer.bugs import OPTIMIZER_BUGS
@@ -154,12 +155,15 @@ def check_optimizers(
     runs = []
     with EncoderSubject().session():
         for variant in variants:
-            bench = bench_of(variant)
             for case in cases:
                 progress(variant, case)
-                runs.append(bench.run(variant, case))
+                runs.append(attempt(variant, case, functools.partial(_run, variant, case)))
         environment = {**EncoderSubject().environment(), "optax": optax.__version__}
     return Report("optax against torch.optim", SEMANTIC, environment, tuple(runs))
+
+
+def _run(variant: str, case: str) -> Run:
+    return bench_of(variant).run(variant, case)
 
 
 class Bench:
@@ -176,7 +180,8 @@ class Bench:
             name: all(training.is_decayed(reference.get_parameter(one)) for one in row.torch_names(name))
             for name, row in table.rows.items()
         }
-        self.jax_side = JaxSide(settings)
+        with running("JAX"):
+            self.jax_side = JaxSide(settings)
 
     def run(self, variant: str, case: str, *, ours: Side | None = None, theirs: Recipe | None = None) -> Run:
         """Compares on one case; another side in place of ours, or another recipe for the reference, may be wrong."""

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from parity.judge import explain as planting
-from parity.judge.check import compare_trace
+from parity.judge.check import compare_trace, run_of
+from parity.judge.crash import running
 from parity.judge.sites import Site
 from parity.judge.subject import Difference, Part, Structure, Trace
 from parity.judge.verdict import Explanation, Run
@@ -158,16 +159,20 @@ def compare(name: str, case: str, sides: tuple[Side, Side], start: State, suspec
     """
     ours, theirs = sides
     gradients = [draw(start.params, CASES[case], seed) for seed in range(COMPARED)]
-    actual, expected = (_run(side, start, gradients) for side in sides)
+    with running("JAX"):
+        actual = _run(ours, start, gradients)
+    with running("torch"):
+        expected = _run(theirs, start, gradients)
     # A learning rate is a share of the highest; on its way down it is left with few digits of its own.
     highest = float(theirs.schedule().max())
     scales = {f"step{given.step}.learning_rate": highest for given in expected}
 
     def replayed() -> tuple[Site, ...]:
-        again = [
-            given._replace(values=Step(**{stage: replay(ours, given, stage) for stage in Step._fields}))
-            for given in expected
-        ]
+        with running("JAX"):
+            again = [
+                given._replace(values=Step(**{stage: replay(ours, given, stage) for stage in Step._fields}))
+                for given in expected
+            ]
         return _sites(ours, again)
 
     unfit = ("no gradient was clipped",) if case == "gradient-1" and not any(map(_is_clipped, expected)) else ()
@@ -175,8 +180,7 @@ def compare(name: str, case: str, sides: tuple[Side, Side], start: State, suspec
     part = Part(_sites(ours, actual), _sites(theirs, expected), replayed, scales, explainer.explain)
     reads = {site.name: _reads(site.name, part.expected) for site in part.expected}
     trace = Trace((part,), unfit, lambda: Structure(reads, lambda _: ""))
-    compared = compare_trace(trace, replay=True)
-    return Run(name, case, compared.comparisons, unfit, compared.replayed, compared.culprits)
+    return run_of(name, case, compare_trace(trace, replay=True), unfit)
 
 
 def draw(like: Arrays, scale: float, seed: int) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ import tyro
 
 from parity.cases.case import CASE_NAMES
 from parity.errors import UsageError
+from parity.judge.crash import SideError
 from parity.precision.calibration import false_alarms, render
 from parity.report import output
 
@@ -32,5 +33,8 @@ class Calibrate:
         forms = random_forms(self.configs, self.seed)
         with output.progress(len(forms) * len(CASE_NAMES)) as advance:
             runs = precision_runs(forms, CASE_NAMES, [self.dtype], lambda name, case: advance(f"{name}, {case}"))
+        for run in runs:
+            if run.crash is not None:
+                raise SideError(run.crash)
         print(f"{self.dtype}, seed {self.seed}: {render(runs)}", end="")
         return 1 if false_alarms(runs) else 0

@@ -25,6 +25,7 @@ from parity.encoder.sides import TorchSide, Values, jax_side, values_of_jax, val
 from parity.encoder.table import Arrays, match
 from parity.encoder.weights import draws, rows
 from parity.graph import programs
+from parity.judge.crash import running
 from parity.judge.rounding import PrecisionTrace
 from parity.judge.sites import Site, flatten
 from parity.precision.bugs import PrecisionBug
@@ -68,9 +69,11 @@ class Deployed:
         Raises:
             MismatchError: parameters are not one to one.
         """
-        model = jax_side(form, dtype)
-        ours = shapes(named(params_of(model)))
-        reference = TorchSide(form).double().eval()
+        with running("JAX"):
+            model = jax_side(form, dtype)
+            ours = shapes(named(params_of(model)))
+        with running("torch"):
+            reference = TorchSide(form).double().eval()
         table = match(rows(form.config), ours, {name: tuple(p.shape) for name, p in reference.state_dict().items()})
         drawn = randomise(ours, draws(form.config), seed)
         params = {name: _rounded(array, dtype) for name, array in drawn.items()}
@@ -102,7 +105,9 @@ class Deployed:
     def ours(self, case: Case, program: Program) -> tuple[Site, ...]:
         """Runs our side alone."""
         inputs = Inputs.of(case, self.form)
-        return _sites(program(self._params(self._word_table(inputs)), inputs.for_jax()), case)
+        word_VD = self._word_table(inputs)
+        with running("JAX"):
+            return _sites(program(self._params(word_VD), inputs.for_jax()), case)
 
     def _params(self, word_VD: np.ndarray) -> Params:
         given, leaves = {**self.params, WORD: word_VD}, named(params_of(self.model))
@@ -122,7 +127,8 @@ class Deployed:
 @torch.no_grad()
 def _run_torch(side: TorchSide, inputs: Inputs, word_VD: np.ndarray) -> Values:
     side.encoder.embedding.word.weight.copy_(torch.from_numpy(word_VD))
-    _, values = values_of_torch(side, inputs.for_torch())
+    with running("torch"):
+        _, values = values_of_torch(side, inputs.for_torch())
     # numpy cannot read torch's bfloat16; all of its values are float32's, too.
     return jax.tree.map(lambda value: value.float() if value.dtype == torch.bfloat16 else value, values)
 

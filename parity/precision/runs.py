@@ -18,6 +18,7 @@ from parity.encoder.variants import sizes_of, variants
 from parity.errors import MismatchError, UsageError
 from parity.judge.check import compare_sites
 from parity.judge.compare import SEMANTIC
+from parity.judge.crash import SideError
 from parity.judge.outcome import Outcome
 from parity.judge.rounding import DIGITS, BugTrace, ExplainedRun, explain, measure
 from parity.judge.verdict import PrecisionRun, Report, Run, SiteError, Verdict
@@ -135,6 +136,11 @@ def _runs(
         except MismatchError:
             yield PrecisionRun(name, case, dtype, (SiteError("parameters", math.inf, math.nan, math.nan),))
             return
+        except SideError as error:
+            yield PrecisionRun(name, case, dtype, (), crash=error.crash)
+            if program is None:
+                return
+            continue
         yield PrecisionRun(name, case, dtype, errors)
     jax.clear_caches()  # what was compiled for one encoder, some 50 MB, is of no use to the next
 

@@ -18,8 +18,8 @@ from parity.cases.randomise import randomise
 from parity.encoder.backward import name_of, scales_among
 from parity.encoder.inputs import array
 from parity.encoder.weights import draws
-from parity.errors import MismatchError
 from parity.graph import programs
+from parity.judge.crash import running
 from parity.judge.sites import Site, flatten, leaves
 from parity.judge.subject import Part, Trace
 from parity.published import oracle
@@ -52,7 +52,8 @@ class Pair:
         """
         params = _draw(published)
         with oracle.wide(published.family.name):
-            model = oracle.build(published)
+            with running("torch"):
+                model = oracle.build(published)
             tensors = carry_out(params, published.family, published.config, published.head, published.parts, NEW)
             oracle.load(model, tensors, published.family)
         return cls(published, params, model)
@@ -79,18 +80,18 @@ class Pair:
         pad = self.model.config.pad_token_id or 0
         inputs = Inputs.of(case, published.config, pad=pad, num_labels=max(2, published.num_classes))
         with oracle.wide(published.family.name):
-            try:
+            with running("torch"):
                 theirs = oracle.answer(self.model, inputs, published)
-            except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
-                raise MismatchError(f"transformers cannot run it: {type(error).__name__}: {error}") from error
             directions = [np.random.default_rng(i).standard_normal(one.shape) for i, one in enumerate(leaves(theirs))]
             total: Any = sum(
                 (one * torch.from_numpy(np.asarray(direction))).sum()
                 for one, direction in zip(leaves(theirs), directions, strict=True)
             )
             weights = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
-            grads = torch.autograd.grad(total, list(weights.values()), allow_unused=True, materialize_grads=True)
-        ours, our_total, our_grads = self._ours(inputs, directions)
+            with running("torch"):
+                grads = torch.autograd.grad(total, list(weights.values()), allow_unused=True, materialize_grads=True)
+        with running("JAX"):
+            ours, our_total, our_grads = self._ours(inputs, directions)
         values = Part(
             (*flatten(ours), Site(_LOSS, np.asarray(our_total))),
             (*flatten(_arrays(theirs)), Site(_LOSS, array(total))),

@@ -8,6 +8,7 @@ from parity.report.files import write_whole
 from parity.report.page.cause import causes
 from parity.report.page.deployed import deployed
 from parity.report.page.markup import Html, classed, code, element, join
+from parity.report.page.notes import crashes, inert
 from parity.report.page.sections import (
     banner,
     chosen,
@@ -36,7 +37,9 @@ def to_html(report: Report) -> str:
     everything = spread(report) if shown else ""
     body = [
         banner(report),
+        crashes(report),
         reasons(report),
+        inert(report),
         everything if report.verdict is Verdict.PASS else "",
         *(_focus(shown[0], report.allowed) if shown else ()),
         deployed(report),

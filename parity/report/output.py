@@ -56,7 +56,7 @@ class Output:
             write(report, self.json)
         if self.html is not None:
             write_html(report, self.html)
-        return 0 if report.verdict is Verdict.PASS else 1
+        return {Verdict.PASS: 0, Verdict.ERROR: 3}.get(report.verdict, 1)
 
 
 def cores() -> int:

@@ -1,9 +1,9 @@
 """A report as JSON, for machines and for keeping beside a checkpoint.
 
-Schema, version 2; one object::
+Schema, version 3; one object::
 
-    schema        2
-    verdict       "PASS", "FAIL semantic", "FAIL precision" or "VACUOUS"
+    schema        3
+    verdict       "PASS", "FAIL semantic", "FAIL precision", "VACUOUS" or "ERROR"
     headline      the first line of the text report
     vacuities     [text]: why the check is no proof
     subject       what was compared
@@ -14,14 +14,16 @@ Schema, version 2; one object::
     preflight     [{name, jax, torch, warning}]: what decides precision
     curves        {name: [value, ...]}: figures by step
     hashes        {name: SHA-256}
-    precision     [{variant, case, dtype, errors: [[site, ours, theirs, allowed], ...], explanations}]: one per variant,
-                  case and dtype
-    runs          [{variant, case, inadequate: [text], comparisons: [[value, ...], ...], replayed: the same, culprits}]:
-                  one per variant and case
+    precision     [{variant, case, dtype, errors: [[site, ours, theirs, allowed], ...], explanations, crash}]: one per
+                  variant, case and dtype
+    runs          [{variant, case, inadequate: [text], comparisons: [[value, ...], ...], replayed: the same, culprits,
+                  inert: [site], outputs: [site], crash}]: one per variant and case
 
 A comparison's values are those of `parity.judge.compare.Comparison`, in the order of `fields`. A culprit is an object
 {site, reads: [site], comparison: [value, ...], elements: [[index, actual, expected], ...], explanations, shape:
-[text]}; explanations are [[bug, mistake, side, residual], ...], the best first. JSON has no infinity and no NaN: such
+[text]}; explanations are [[bug, mistake, side, residual], ...], the best first. What is inert differs and reaches
+nothing; outputs are the losses and what they are computed from, where something differs. A crash is null or what a side
+raised, {side, kind, message, where, reached, traceback}. JSON has no infinity and no NaN: such
 numbers are the texts "inf", "-inf" and "nan". What stands before `preflight` follows from the rest, but for subject,
 allowed and environment.
 """
@@ -35,6 +37,7 @@ from typing import Any
 from parity.judge.compare import Comparison
 from parity.judge.rounding import ExplainedRun
 from parity.judge.verdict import (
+    Crash,
     Culprit,
     Element,
     Explanation,
@@ -50,7 +53,7 @@ from parity.judge.verdict import (
 from parity.report.files import write_whole
 from parity.report.text import headline
 
-SCHEMA = 2
+SCHEMA = 3
 
 # Of what is one run a line.
 _LONG = ("precision", "runs")
@@ -162,7 +165,14 @@ def _pack_run(run: Run) -> dict[str, Any]:
         "comparisons": [_pack(comparison) for comparison in run.comparisons],
         "replayed": [_pack(comparison) for comparison in run.replayed],
         "culprits": [_pack_culprit(culprit) for culprit in run.culprits],
+        "inert": list(run.inert),
+        "outputs": list(run.outputs),
+        "crash": _pack_crash(run.crash),
     }
+
+
+def _pack_crash(crash: Crash | None) -> dict[str, str] | None:
+    return None if crash is None else crash._asdict()
 
 
 def _pack_culprit(culprit: Culprit) -> dict[str, Any]:
@@ -181,13 +191,20 @@ def _pack_precision(run: PrecisionRun) -> dict[str, Any]:
         "dtype": run.dtype,
         "errors": [_pack(error) for error in run.errors],
         "explanations": [_pack(explanation) for explanation in explanations],
+        "crash": _pack_crash(run.crash),
     }
 
 
 def _unpack_run(run: Mapping[str, Any]) -> Run:
     comparisons, replayed = (tuple(map(_unpack, run[name])) for name in ("comparisons", "replayed"))
     culprits = tuple(_unpack_culprit(culprit) for culprit in run["culprits"])
-    return Run(run["variant"], run["case"], comparisons, tuple(run["inadequate"]), replayed, culprits)
+    reach = tuple(run["inert"]), tuple(run["outputs"])
+    crash = _unpack_crash(run["crash"])
+    return Run(run["variant"], run["case"], comparisons, tuple(run["inadequate"]), replayed, culprits, *reach, crash)
+
+
+def _unpack_crash(crash: Mapping[str, str] | None) -> Crash | None:
+    return None if crash is None else Crash(**crash)
 
 
 def _unpack_culprit(culprit: Mapping[str, Any]) -> Culprit:
@@ -204,9 +221,10 @@ def _unpack_culprit(culprit: Mapping[str, Any]) -> Culprit:
 def _unpack_precision(run: Mapping[str, Any]) -> PrecisionRun:
     errors = tuple(SiteError(site, *map(_number, values)) for site, *values in run["errors"])
     explanations = _unpack_explanations(run["explanations"])
+    crash = _unpack_crash(run["crash"])
     if explanations:
-        return ExplainedRun(run["variant"], run["case"], run["dtype"], errors, explanations)
-    return PrecisionRun(run["variant"], run["case"], run["dtype"], errors)
+        return ExplainedRun(run["variant"], run["case"], run["dtype"], errors, explanations, crash=crash)
+    return PrecisionRun(run["variant"], run["case"], run["dtype"], errors, crash=crash)
 
 
 def _unpack_explanations(explanations: Sequence[Sequence[Any]]) -> tuple[Explanation, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from parity.judge.rounding import MULTIPLE, ExplainedRun, ratio
 from parity.judge.verdict import PrecisionRun, Report, SiteError, Verdict, vacuities
 from parity.report.columns import aligned
+from parity.report.reach import first_of
 
 _UNUSABLE = "value cannot be measured: missing, misplaced, misshapen, masked elsewhere, not finite or in float64"
 
@@ -14,8 +15,8 @@ def headline(report: Report) -> str:
     """The first loss of digits, in one line."""
     run, first = _first_failure(report)
     error, count = run.errors[first], sum(not one.agrees for one in run.errors)
-    sites = "the only site" if count == 1 else f"first of {count} sites"
-    return f"parity {Verdict.FAIL_PRECISION} at {error.site} in {run.dtype}, {sites} to lose digits: {_sizes(error)}"
+    which = first_of(count, len(run.errors), "lose digits")
+    return f"parity {Verdict.FAIL_PRECISION} at {error.site} in {run.dtype}, {which}: {_sizes(error)}"
 
 
 def details(report: Report) -> Iterator[str]:
@@ -39,10 +40,14 @@ def table(report: Report) -> Iterator[str]:
     rows = [("dtype", "runs", "values", "JAX's error / torch's", "at", "verdict")]
     for dtype in dict.fromkeys(run.dtype for run in report.precision):
         runs = [run for run in report.precision if run.dtype == dtype]
+        if not any(run.errors for run in runs):
+            rows.append((dtype, f"{len(runs):,}", "0", "-", "-", Verdict.ERROR.value))
+            continue
         places = [(run, error) for run in runs for error in run.errors]
         failed = next((place for place in places if not place[1].agrees), None)
         run, error = failed or max(places, key=lambda place: ratio(place[1]))
-        verdict = Verdict.FAIL_PRECISION if failed else Verdict.PASS
+        crashed = any(run.crash for run in runs)
+        verdict = Verdict.ERROR if crashed else Verdict.FAIL_PRECISION if failed else Verdict.PASS
         compared = f"{ratio(error):.1f}, allowed {MULTIPLE:g}"
         where = f"{error.site} ({run.variant}, {run.case})"
         rows.append((dtype, f"{len(runs):,}", f"{len(places):,}", compared, where, verdict.value))

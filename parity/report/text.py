@@ -3,9 +3,11 @@
 import math
 from collections.abc import Iterator
 
-from parity.judge.compare import Comparison, Number
+from parity.judge.compare import Comparison
 from parity.judge.verdict import Report, Run, Verdict, judge, vacuities, worst
 from parity.report import causes as cause_report
+from parity.report import crashes as crash_report
+from parity.report import reach
 from parity.report import rounding as precision_report
 from parity.report.columns import aligned, counted
 
@@ -17,16 +19,20 @@ def headline(report: Report) -> str:
     """The verdict in one line, with the place where it was decided."""
     if report.verdict is Verdict.PASS:
         return _passed(report)
+    if report.verdict is Verdict.ERROR:
+        return crash_report.headline(report)
     if report.verdict is Verdict.VACUOUS:
         reasons = vacuities(report.runs)
         return f"parity {Verdict.VACUOUS}: {reasons[0]}, {_first_of(len(reasons), 'reason')}"
     if report.verdict is Verdict.FAIL_PRECISION:
         return precision_report.headline(report)
     run, first = _first_failure(report)
-    count = len(run.comparisons)
-    before = f"{run.comparisons[first - 1].site} still agrees" if first else "nothing is computed before it"
-    where = f"{run.comparisons[first].site}, first of {count} site{'s' * (count > 1)} to differ"
-    return f"parity {report.verdict} at {where}; {before}"
+    agreeing = [one.site for one in run.comparisons[:first] if one.agrees]
+    before = (
+        f"{agreeing[-1]} still agrees" if agreeing else f"nothing {'that agrees ' * (first > 0)}is computed before it"
+    )
+    which = reach.first_of(len(run.differing), len(run.comparisons), "differ")
+    return f"parity {report.verdict} at {run.comparisons[first].site}, {which}; {before}"
 
 
 def render(report: Report) -> str:
@@ -44,13 +50,25 @@ def render(report: Report) -> str:
 
 
 def _passed(report: Report) -> str:
-    variants, cases = len(report.variants), len({run.case for run in report.runs})
+    variants, cases = len(report.variants), len({run.case for run in report.runs if not run.by_chance})
+    drawn = sum(run.by_chance for run in report.runs)
     comparisons = sum(len(run.comparisons) for run in report.runs)
     found = worst(report.runs)
     assert found is not None, "a report without comparisons is vacuous"
     run, comparison = found
+    if comparison.by_chance:
+        return (
+            f"parity {Verdict.PASS}: draws of {counted(variants, 'variant')}, {counted(comparisons, 'comparison')}; "
+            f"the largest, at {comparison.site} ({run.variant}), is {comparison.error:.2f} of what chance may leave"
+        )
     margin = f"{_two_digits(report.allowed / comparison.error)} times" if comparison.error else "infinitely far"
     amount = f"{counted(variants, 'variant')} x {counted(cases, 'case')}, {counted(comparisons, 'comparison')}"
+    inert = sum(len(run.inert) for run in report.runs)
+    if inert:
+        amount += (
+            f", of which {inert:,} differ{'s' * (inert == 1)} but reach{'es' * (inert == 1)} no output and no gradient"
+        )
+    amount = f"{amount}, draws of {counted(drawn, 'variant')}" if drawn else amount
     return (
         f"parity {Verdict.PASS}: {amount}; "
         f"worst relative error {comparison.error:.1e} at {comparison.site} ({run.variant}, {run.case}), "
@@ -75,7 +93,11 @@ def _first_failure(report: Report) -> tuple[Run, int]:
 
 
 def _details(report: Report) -> Iterator[str]:
-    """What stands under the verdict: values and place of a failure, or what makes the check no proof."""
+    """What stands under the verdict: what a side raised, values and place of a failure, what makes it no proof."""
+    if report.verdict is Verdict.ERROR:
+        yield from crash_report.details(report)
+    if report.verdict is Verdict.PASS:
+        yield from reach.inert(report)
     if report.verdict is Verdict.FAIL_PRECISION:
         yield from precision_report.details(report)
     if report.verdict is Verdict.VACUOUS:
@@ -89,19 +111,13 @@ def _details(report: Report) -> Iterator[str]:
         if comparison.problem:
             yield "  " + comparison.problem.replace("\n", "\n  ")
         if comparison.worst_index is not None:
-            actual, expected = _apart(comparison.actual, comparison.expected)
+            actual, expected = reach.apart(comparison.actual, comparison.expected)
             yield f"  at index {comparison.worst_index} of {comparison.shape}: JAX {actual}, torch {expected}"
         yield from cause_report.about_first(run, comparison.site)
+        yield from reach.reached(run)
+        yield from reach.beside(run)
         failing = sum(one.first_to_differ is not None for one in report.runs)
         yield f"  in variant {run.variant}, case {run.case}; differing runs: {failing:,} of {len(report.runs):,}"
-
-
-def _apart(actual: Number | None, expected: Number | None) -> tuple[str, str]:
-    """Both values with as many digits as it takes to see that they differ."""
-    if not isinstance(actual, float) or not isinstance(expected, float):
-        return str(actual), str(expected)
-    texts = [(f"{actual:.{digits}g}", f"{expected:.{digits}g}") for digits in range(6, 18)]
-    return next((pair for pair in texts if pair[0] != pair[1]), texts[0])
 
 
 def _surroundings(report: Report) -> Iterator[str]:
@@ -118,6 +134,8 @@ def _surroundings(report: Report) -> Iterator[str]:
 def _error(comparison: Comparison) -> str:
     if comparison.problem:
         return comparison.problem.splitlines()[0]
+    if comparison.by_chance:
+        return f"{comparison.error:.3g} of what chance may leave"
     return f"error {comparison.error:.1e}" + ("" if comparison.agrees else f", allowed {comparison.allowed:.0e}")
 
 
@@ -128,7 +146,8 @@ def _table(report: Report) -> Iterator[str]:
     rows = [("variant", "cases", "sites", "worst error", "at", "verdict")]
     for name, runs in report.variants.items():
         sites = str(max(len(run.comparisons) for run in runs))
-        rows.append((name, str(len(runs)), sites, *_worst_of(runs), judge(runs).value))
+        cases = sum(not run.by_chance for run in runs)
+        rows.append((name, str(cases), sites, *_worst_of(runs), judge(runs).value))
     yield from aligned(rows)
 
 

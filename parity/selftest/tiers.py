@@ -6,6 +6,7 @@ from itertools import chain
 
 from parity.encoder import outcomes as encoder
 from parity.encoder.bugs.catalogue import MODEL_BUGS
+from parity.encoder.bugs.draws import DRAWS_BUGS
 from parity.encoder.subject import EncoderSubject
 from parity.fuzz import problems
 from parity.fuzz.search import search
@@ -16,10 +17,12 @@ from parity.optimizer.bugs import OPTIMIZER_BUGS
 from parity.precision import runs as precision
 from parity.precision.bugs import PRECISION_BUGS
 from parity.selftest.table import Clean
+from parity.training import draws as keys
 from parity.training import runs as training
 from parity.training.bugs import TRAINING_BUGS
+from parity.training.draws import KEY_BUGS
 
-CATALOGUE: tuple[Bug, ...] = (*MODEL_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *PRECISION_BUGS)
+CATALOGUE: tuple[Bug, ...] = (*MODEL_BUGS, *DRAWS_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *KEY_BUGS, *PRECISION_BUGS)
 # A mistake may be made at several tiers: an untied decoder shows in a gradient and in a training run.
 NAMES = tuple(dict.fromkeys(bug.name for bug in CATALOGUE))
 
@@ -36,8 +39,8 @@ def outcomes(
 
     def in_float64() -> Iterator[Outcome]:
         with EncoderSubject().session():
-            models = encoder.outcomes(names), encoder.outcomes_elsewhere(names)
-            yield from chain(*models, optimizer.outcomes(names), training.outcomes(names))
+            tiers = (encoder.outcomes, encoder.outcomes_elsewhere, optimizer.outcomes, training.outcomes, keys.outcomes)
+            yield from chain.from_iterable(tier(names) for tier in tiers)
 
     made: set[str] = set()
     for one in chain(in_float64(), precision.outcomes(names)):

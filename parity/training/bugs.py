@@ -1,12 +1,41 @@
-"""Mistakes in a training loop, made in the reference."""
+"""Mistakes in a training loop, made in the reference, and some in ours."""
 
 import dataclasses
+import statistics
+from collections.abc import Callable
+from typing import Any
 
+import jax
+
+from jax_encoder.training import evaluation, objective
+from jax_encoder.training import step as steps
+from parity.encoder.bugs.model import Patch
 from parity.judge.bug import Bug
 from parity.training import trainers
+from parity.training.follow import DROPS
 from torch_ref.training import Trainer
 
+_EVALUATION = r"step \d+ evaluation (loss|accuracy)"
 _RATE, _LOSS, _NORM = r"step \d+ learning_rate", r"step \d+ loss", r"step \d+ gradient_norm"
+
+
+def _our_evaluation_drops(patch: Patch) -> None:
+    """By a key that nothing else uses."""
+
+    def loss_sums(model: Any, params: Any, batch: Any, key: Any) -> Any:
+        return objective.loss_sums(model, params, batch, jax.random.key(7, impl="rbg") if key is None else key)
+
+    patch.set(steps, "loss_sums", loss_sums)
+
+
+def _our_mean_of_batches(patch: Patch) -> None:
+    one_by_one = evaluation.evaluate
+
+    def evaluate(program: Any, params: Any, batches: Any) -> Any:
+        losses, accuracies, targets = zip(*(one_by_one(program, params, [one]) for one in batches), strict=True)
+        return evaluation.Evaluation(statistics.fmean(losses), statistics.fmean(accuracies), sum(targets))
+
+    patch.set(evaluation, "evaluate", evaluate)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,10 +44,12 @@ class TrainingBug(Bug):
 
     Attributes:
         trainer: the loop that makes it.
+        in_jax: makes it in our code; None for a mistake that has no form there.
         step: the first that it shows at.
     """
 
     trainer: type[Trainer]
+    in_jax: Callable[[Patch], object] | None = None
     step: int = 1
 
 
@@ -140,5 +171,19 @@ TRAINING_BUGS: tuple[TrainingBug, ...] = (
         where=_RATE,
         trainer=trainers.ScheduleEachMicroBatch,
         step=2,
+    ),
+    TrainingBug(
+        name=DROPS,
+        mistake="dropout is active in evaluation",
+        where=_EVALUATION,
+        trainer=trainers.DropsInEvaluation,
+        in_jax=_our_evaluation_drops,
+    ),
+    TrainingBug(
+        name="evaluation-mean-of-batches",
+        mistake="the means of held-out batches are averaged, however many targets each has",
+        where=_EVALUATION,
+        trainer=trainers.MeanOfBatches,
+        in_jax=_our_mean_of_batches,
     ),
 )

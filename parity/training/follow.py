@@ -1,8 +1,8 @@
 """Two training runs beside each other: the first step and value at which they part, and how rounding drives them apart.
 
 Both start from the same parameters and see the same batches and dropout masks. After every step the learning rate,
-the loss, the norm of the gradient and every parameter are compared. Sites are named `step 17 parameter head.bias`;
-steps count from 1.
+the loss, the norm of the gradient and every parameter are compared, after some what an evaluation on held-out batches
+says of them. Sites are named `step 17 parameter head.bias` and `step 100 evaluation loss`; steps count from 1.
 """
 
 import functools
@@ -13,25 +13,41 @@ import numpy as np
 
 from parity.judge import explain as planting
 from parity.judge.compare import SEMANTIC, Comparison, compare
+from parity.judge.crash import SideError, running
 from parity.judge.residual import describe, worst_elements
 from parity.judge.sites import Site
-from parity.judge.verdict import Culprit, Run
+from parity.judge.verdict import Crash, Culprit, Explanation, Run
 
 FLOAT64 = np.dtype(np.float64)
 
 # Entries of a culprit that are shown.
 _ELEMENTS = 8
 
+# What an evaluation that is not deterministic is called.
+DROPS = "evaluation-drops"
+
 Arrays = Mapping[str, np.ndarray]
 
 
+class Evaluation(NamedTuple):
+    """What held-out batches say of parameters: means over all targets, and how many those are."""
+
+    loss: np.ndarray
+    accuracy: np.ndarray
+    targets: np.ndarray
+
+
 class Result(NamedTuple):
-    """What one step was, and the parameters that it led to; names and layouts are torch's."""
+    """What one step was, and the parameters that it led to; names and layouts are torch's.
+
+    `evaluation` is of these parameters, without dropout; None after a step that is not evaluated.
+    """
 
     learning_rate: np.ndarray
     loss: np.ndarray
     gradient_norm: np.ndarray
     parameter: Arrays
+    evaluation: Evaluation | None = None
 
 
 @runtime_checkable
@@ -58,11 +74,15 @@ class Suspect(NamedTuple):
 
 
 class Laboratory(NamedTuple):
-    """Single steps from a state of the reference: ours, that of a reference without a mistake, and those with one."""
+    """Single steps from a state of the reference: ours, that of a reference without a mistake, and those with one.
+
+    `undropped` evaluates the parameters of a result of ours by ours with every rate at 0.
+    """
 
     ours: Callable[[Any], Result]
     clean: Callable[[Any], Result]
     suspects: Mapping[str, Suspect]
+    undropped: Callable[[Result], Evaluation]
 
 
 class Followed(NamedTuple):
@@ -87,7 +107,7 @@ def follow(
         sides: ours and the reference, in float64.
         steps: how many at most.
         laboratory: finds out what made a difference.
-        lower: runs whose distance from the reference is recorded, by name.
+        lower: runs whose distance from the reference is recorded, by name, which begins with their framework's.
         progress: called with the number of each step before it.
     """
     ours, theirs = sides
@@ -96,22 +116,32 @@ def follow(
     culprits: tuple[Culprit, ...] = ()
     curves: dict[str, list[float]] = {}
     scales = Scales()
-    for step in range(1, steps + 1):
-        progress(step)
-        before = theirs.state()
-        actual, expected = ours.step(), theirs.step()
-        scales.add(expected)
-        compared = compare_results(step, actual, expected, scales)
-        comparisons += compared
-        if not all(comparison.agrees for comparison in compared):
-            replayed, culprits = _investigate(step, before, expected, scales, laboratory)
-            break
-        for what, side in {"JAX float64": None, **lower}.items():
-            apart = distances(actual if side is None else side.step(), expected)
-            for measure, distance in apart.items():
-                curves.setdefault(f"{measure}, {what}", []).append(distance)
-    run = Run(*name, tuple(comparisons), replayed=tuple(replayed), culprits=culprits)
+    crash: Crash | None = None
+    try:
+        for step in range(1, steps + 1):
+            progress(step)
+            before = theirs.state()
+            actual, expected = _step("JAX", ours, comparisons), _step("torch", theirs, comparisons)
+            scales.add(expected)
+            compared = compare_results(step, actual, expected, scales)
+            comparisons += compared
+            if not all(comparison.agrees for comparison in compared):
+                replayed, culprits = _investigate(step, before, expected, scales, laboratory)
+                break
+            for what, side in {"JAX float64": None, **lower}.items():
+                lowered = actual if side is None else _step(what.split()[0], side, comparisons)
+                for measure, distance in distances(lowered, expected).items():
+                    curves.setdefault(f"{measure}, {what}", []).append(distance)
+    except SideError as error:
+        crash = error.crash
+    run = Run(*name, tuple(comparisons), replayed=tuple(replayed), culprits=culprits, crash=crash)
     return Followed(run, {what: tuple(values) for what, values in curves.items()})
+
+
+def _step(name: str, side: Side, comparisons: list[Comparison]) -> Result:
+    """One more step of a side, after what was compared before."""
+    with running(name, lambda: comparisons[-1].site if comparisons else ""):
+        return side.step()
 
 
 def allowed(step: int) -> float:
@@ -141,8 +171,10 @@ class Scales:
         self.reach += float(result.learning_rate)
 
     def of(self, site: str) -> float:
-        """The least scale of one value."""
-        return self.rate if site.endswith(" learning_rate") else self.reach if " parameter " in site else 0.0
+        """The least scale of one value; an accuracy is a share of 1."""
+        if site.endswith(" learning_rate"):
+            return self.rate
+        return self.reach if " parameter " in site else float(site.endswith(" accuracy"))
 
 
 def sites(step: int, result: Result) -> Iterator[Site]:
@@ -151,6 +183,9 @@ def sites(step: int, result: Result) -> Iterator[Site]:
         yield Site(f"step {step} {field}", value)
     for name, array in result.parameter.items():
         yield Site(f"step {step} parameter {name}", array)
+    if result.evaluation is not None:
+        for field, value in result.evaluation._asdict().items():
+            yield Site(f"step {step} evaluation {field}", value)
 
 
 def compare_results(step: int, actual: Result, expected: Result, scales: Scales) -> list[Comparison]:
@@ -185,12 +220,17 @@ def _investigate(
     step: int, before: Any, expected: Result, scales: Scales, laboratory: Laboratory
 ) -> tuple[list[Comparison], tuple[Culprit, ...]]:
     """Does one step again from the reference's own state: what still differs is made in this step."""
-    actual, clean = laboratory.ours(before), laboratory.clean(before)
+    with running("JAX"):
+        actual = laboratory.ours(before)
+    with running("torch"):
+        clean = laboratory.clean(before)
     replayed = compare_results(step, actual, expected, scales)
     made = list(_made(replayed))
     wrong = ((planting.Suspect(name, mistake), take(before)) for name, (mistake, take) in laboratory.suspects.items())
     residual = functools.partial(_residual, scales=scales)
     explanations = planting.explain(wrong, clean, (actual, expected), residual)
+    if all(" evaluation " in comparison.site for comparison, _ in made) and residual(actual, clean) > SEMANTIC:
+        explanations += _dropping(actual._replace(evaluation=laboratory.undropped(actual)), clean, residual, laboratory)
     ours, theirs = (dict(sites(step, result)) for result in (actual, expected))
     return replayed, tuple(
         Culprit(
@@ -205,11 +245,24 @@ def _investigate(
     )
 
 
+def _dropping(
+    undropped: Result, clean: Result, residual: Callable[[Result, Result], float], laboratory: Laboratory
+) -> tuple[Explanation, ...]:
+    """Whether ours drops in evaluation, by whatever key: it agrees once there is nothing to drop."""
+    left = residual(undropped, clean)
+    return (Explanation(DROPS, laboratory.suspects[DROPS].mistake, "JAX", left),) if left <= SEMANTIC else ()
+
+
 def _made(replayed: list[Comparison]) -> Iterator[tuple[Comparison, tuple[str, ...]]]:
     """What differs although what it is computed from agrees, and the names of that."""
-    rate, loss, norm, *_ = replayed
+    rate, loss, norm, *rest = replayed
+    parameters = tuple(one for one in rest if " parameter " in one.site)
     for comparison in replayed:
-        reads = () if comparison in (rate, loss) else (loss,) if comparison is norm else (rate, norm)
+        reads: tuple[Comparison, ...] = (
+            () if comparison in (rate, loss) else (loss,) if comparison is norm else (rate, norm)
+        )
+        if " evaluation " in comparison.site:
+            reads = parameters
         if not comparison.agrees and all(one.agrees for one in reads):
             yield comparison, tuple(one.site for one in reads)
 

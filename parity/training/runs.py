@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,20 +12,25 @@ import optax
 import torch
 
 import torch_ref
-from jax_encoder import dropout
-from jax_encoder.config import EncoderConfig
-from jax_encoder.params import named, nested
+from jax_encoder.data.masking import Batch
+from jax_encoder.params import Params, named, nested
+from jax_encoder.training import evaluation
+from jax_encoder.training import step as steps
 from jax_encoder.training.optimizer import make_optimizer
-from jax_encoder.training.step import TrainState, build, micro_batch_key, step_key
-from parity.encoder.inputs import tensor
+from jax_encoder.training.step import Program, TrainState, build
+from parity.encoder.bugs.model import Patch
+from parity.encoder.draws import drawn_masks
+from parity.encoder.inputs import keeps_of, tensor
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.table import match
 from parity.encoder.weights import rows
+from parity.judge.crash import running
 from parity.judge.outcome import Outcome, judged
 from parity.judge.verdict import Report, Run
 from parity.training.bugs import TRAINING_BUGS, TrainingBug
 from parity.training.course import Course, prepare
-from parity.training.follow import Laboratory, Result, Side, Suspect, allowed, follow
+from parity.training.draws import check_trainer_draws
+from parity.training.follow import Evaluation, Laboratory, Result, Side, Suspect, allowed, follow
 from torch_ref.training import MicroBatch, Trainer
 
 # Of a run that is compared, and of one as it is deployed.
@@ -47,10 +52,11 @@ class Lesson:
 
     def __init__(self, course: Course):
         self.course = course
-        self.programs = {wide: build(course.config, course.encoder, dtype=DTYPES[wide]) for wide in (False, True)}
-        with jax.enable_x64(False):
+        with running("JAX"), jax.enable_x64(False):
+            self.programs = {wide: build(course.config, course.encoder, dtype=DTYPES[wide]) for wide in (False, True)}
             start = {name: np.asarray(leaf) for name, leaf in named(self.programs[False].init().params).items()}
-        model = torch_ref.MaskedLM(course.encoder)
+        with running("torch"):
+            model = torch_ref.MaskedLM(course.encoder)
         shapes = {name: tuple(param.shape) for name, param in model.named_parameters()}
         self.names = tuple(shapes)
         self.table = match(rows(course.encoder), {name: array.shape for name, array in start.items()}, shapes)
@@ -59,27 +65,46 @@ class Lesson:
         # All runs of the reference see a step before any sees the next.
         self.micro_batches = functools.lru_cache(maxsize=2)(self._micro_batches)
 
-    def _micro_batches(self, step: int) -> tuple[MicroBatch, ...]:
+    def _micro_batches(self, at: int) -> tuple[MicroBatch, ...]:
         """What the reference sees at a step, counted from 0, with the dropout masks that our side draws."""
-        _, encoder, config, batches = self.course
-        key = step_key(config.seed, step)
-        made = []
-        for index, fields in enumerate(
-            zip(*(np.split(f, config.accumulate) for f in batches.batch(step)), strict=True)
-        ):
-            embedding, layers = _draw(encoder, fields[0].shape, micro_batch_key(key, index))
-            keeps = torch_ref.EncoderKeeps(
-                tensor(embedding), tuple(torch_ref.LayerKeeps(*map(tensor, layer)) for layer in layers)
-            )
-            made.append(MicroBatch(*map(tensor, fields))._replace(keeps=keeps))
-        return tuple(made)
+        config = self.course.config
+        key = steps.step_key(config.seed, at)
+        parts = zip(*(np.split(field, config.accumulate) for field in self.course.batches.batch(at)), strict=True)
+        return tuple(self._dropping(Batch(*fields), steps.micro_batch_key(key, i)) for i, fields in enumerate(parts))
+
+    @functools.cached_property
+    def held_out(self) -> tuple[MicroBatch, ...]:
+        """What the reference is evaluated on; that there are masks is for a mistake to make use of."""
+        key = steps.step_key(self.course.config.seed, 0)
+        return tuple(self._dropping(batch, key) for batch in self.course.held_out)
+
+    def _dropping(self, batch: Batch, key: jax.Array) -> MicroBatch:
+        """A batch as the reference sees it, with the masks that our side draws from a key."""
+        keeps = keeps_of(key, self.course.encoder, batch.tokens.shape, _draw)
+        return MicroBatch(*map(tensor, batch))._replace(keeps=keeps)
+
+    def evaluates(self, done: int) -> bool:
+        """Whether the parameters are evaluated after so many steps."""
+        return done in (1, self.course.config.steps)
+
+    def evaluation(self, program: Program, params: Params) -> Evaluation:
+        """What the trainer's own evaluation says of our parameters."""
+        return Evaluation(*map(np.array, evaluation.evaluate(program, params, self.course.held_out)))
+
+    def undropped(self, result: Result) -> Evaluation:
+        """What it says of a result's parameters if every rate is 0."""
+        _, encoder, config, *_ = self.course
+        still = dataclasses.replace(encoder, embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0)
+        program = build(config, still, dtype=DTYPES[True])
+        return self.evaluation(program, self.tree(result.parameter, wide=True))
+
+    def tree(self, params: Mapping[str, np.ndarray], *, wide: bool) -> Params:
+        """Parameters of the reference as ours; what only a mistaken one has is left out."""
+        tree = nested(self.table.to_jax({name: params[name] for name in self.names}))
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, DTYPES[wide]), tree)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _draw(config: EncoderConfig, shape_BT: tuple[int, int], key: jax.Array) -> tuple[Any, list[Any]]:
-    """What dropout keeps of the embeddings and in every layer."""
-    layers = [dropout.layer_keeps(key, layer, config, shape_BT) for layer in range(config.num_layers)]
-    return dropout.embedding_keep(key, config, shape_BT), layers
+_draw = jax.jit(drawn_masks, static_argnums=(0, 1))
 
 
 class JaxRun:
@@ -89,29 +114,30 @@ class JaxRun:
         self._lesson, self._wide = lesson, wide
         config, still = lesson.course.config, {name: torch.zeros_like(p) for name, p in snapshot.params.items()}
         with jax.enable_x64(wide):
-            params, mu, nu = map(self._tree, (snapshot.params, still | snapshot.first, still | snapshot.second))
+            moments = still | snapshot.first, still | snapshot.second
+            params, mu, nu = (
+                lesson.tree({name: one.numpy() for name, one in tensors.items()}, wide=wide)
+                for tensors in (snapshot.params, *moments)
+            )
             done = jnp.asarray(snapshot.done, jnp.int32)
             state = make_optimizer(config.optimizer, config.steps).init(params)
             start = TrainState(params, optax.tree.set(state, count=done, mu=mu, nu=nu), done)
             # Copied: a step writes to the memory that it is given, and must not be given any twice.
             self._state = jax.tree.map(jnp.copy, start)
-        self._step = lesson.programs[wide].step
+        self._program = lesson.programs[wide]
 
     def step(self) -> Result:
         with jax.enable_x64(self._wide):
             batch = self._lesson.course.batches.batch(int(self._state.step))
-            self._state, measured = self._step(self._state, batch)
+            self._state, measured = self._program.step(self._state, batch)
             # Copied: the next step is given this memory to write to.
             params = {name: np.array(leaf) for name, leaf in named(self._state.params).items()}
             rate, loss, norm = map(np.array, (measured.learning_rate, measured.loss, measured.grad_norm))
+            evaluated = None
+            if self._wide and self._lesson.evaluates(int(self._state.step)):
+                evaluated = self._lesson.evaluation(self._program, self._state.params)
         theirs = self._lesson.table.to_torch(params)
-        return Result(rate, loss, norm, {name: theirs[name] for name in self._lesson.names})
-
-    def _tree(self, tensors: dict[str, torch.Tensor]) -> Any:
-        """Parameters of the reference as ours; what only a mistaken one has is left out."""
-        theirs = {name: tensors[name].numpy() for name in self._lesson.names}
-        tree = nested(self._lesson.table.to_jax(theirs))
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, DTYPES[self._wide]), tree)
+        return Result(rate, loss, norm, {name: theirs[name] for name in self._lesson.names}, evaluated)
 
 
 class TorchRun:
@@ -127,8 +153,8 @@ class TorchRun:
     def __init__(
         self, lesson: Lesson, snapshot: Snapshot, kind: type[Trainer] = Trainer, dtype: torch.dtype = torch.float64
     ):
-        _, encoder, config, _ = lesson.course
-        self._lesson = lesson
+        _, encoder, config, *_ = lesson.course
+        self._lesson, self._wide = lesson, dtype == torch.float64
         model = torch_ref.MaskedLM(encoder).to(dtype)
         model.load_state_dict({name: snapshot.params[name] for name in model.state_dict()})
         self._trainer = kind(model, config.optimizer, config.steps)
@@ -145,12 +171,15 @@ class TorchRun:
 
     def step(self) -> Result:
         measured = self._trainer.step(self._lesson.micro_batches(self._trainer.done))
-        params = self._params()
+        params, evaluated = self._params(), None
+        if self._wide and self._lesson.evaluates(self._trainer.done):
+            evaluated = Evaluation(*(one.numpy() for one in self._trainer.evaluate(self._lesson.held_out)))
         return Result(
             np.array(measured.learning_rate),
             measured.loss.numpy(),
             measured.gradient_norm.numpy(),
             {name: params[name].detach().clone().numpy() for name in self._lesson.names},
+            evaluated,
         )
 
     def state(self) -> Snapshot:
@@ -172,14 +201,15 @@ Progress = Callable[[int], object]
 
 
 def check_training(course: Course, progress: Progress = lambda step: None) -> Report:
-    """Trains on both sides in float64, until they part, and in float32.
+    """Trains on both sides in float64, until they part, and in float32; and judges what is dropped by itself.
 
     Args:
         course: as from `prepare`.
         progress: called with the number of each step before it.
     """
     with EncoderSubject().session():
-        return compare_training(Lesson(course), progress=progress)
+        report = compare_training(Lesson(course), progress=progress)
+        return dataclasses.replace(report, runs=(*report.runs, check_trainer_draws(course)))
 
 
 def compare_training(lesson: Lesson, kind: type[Trainer] = Trainer, progress: Progress = lambda step: None) -> Report:
@@ -193,6 +223,7 @@ def compare_training(lesson: Lesson, kind: type[Trainer] = Trainer, progress: Pr
         ours=lambda before: JaxRun(lesson, before, wide=True).step(),
         clean=one_step(Trainer),
         suspects={bug.name: Suspect(bug.mistake, one_step(bug.trainer)) for bug in TRAINING_BUGS},
+        undropped=lesson.undropped,
     )
     lower: dict[str, Side] = {
         "JAX float32": JaxRun(lesson, start, wide=False),
@@ -215,19 +246,31 @@ def _inadequacies(lesson: Lesson, run: Run) -> Iterator[str]:
     norms = [one.expected for one in run.comparisons if one.site.endswith(" gradient_norm")]
     if not any(isinstance(norm, float) and norm > config.optimizer.clip_norm for norm in norms):
         yield "no gradient was clipped"
+    if len({float(batch.weights.sum()) for batch in lesson.held_out}) == 1:
+        yield "all held-out batches have equally many targets: it does not matter how they are weighed"
 
 
 def outcomes(names: frozenset[str] | None = None) -> Iterator[Outcome]:
-    """Makes every mistake in the reference on purpose, and asks the check about it; None takes all."""
+    """Makes every mistake on purpose, in the reference and, where it has a form there, in ours; None takes all."""
     lesson: Lesson | None = None
     for bug in TRAINING_BUGS:
         if names is None or bug.name in names:
             lesson = lesson or Lesson(prepare("bert", steps=3, accumulate=2))
             yield outcome(bug, compare_training(lesson, bug.trainer))
+            if bug.in_jax is not None:
+                yield outcome(bug, compare_mistaken(lesson.course, bug.in_jax), "JAX")
 
 
-def outcome(bug: TrainingBug, report: Report) -> Outcome:
+def compare_mistaken(course: Course, plant: Callable[[Patch], object]) -> Report:
+    """As `compare_training`, with a mistake made in our code."""
+    patch = Patch()
+    plant(patch)
+    with patch.active():
+        return compare_training(Lesson(course))  # traced anew, with the mistake in it
+
+
+def outcome(bug: TrainingBug, report: Report, side: str = "torch") -> Outcome:
     """Whether the check said what is true; the first site is right only at the right step."""
     (run,) = report.runs
     first = bug.where.replace(r"step \d+", f"step {bug.step}")
-    return judged(bug, "torch", "training", run, first=first)
+    return judged(bug, side, "training", run, first=first)

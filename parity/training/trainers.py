@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_ref import masks, training
-from torch_ref.training import Measured, MicroBatch, Trainer
+from torch_ref.training import Evaluated, Measured, MicroBatch, Trainer
 
 
 def _targets(micro_batches: Sequence[MicroBatch]) -> Tensor:
@@ -167,3 +167,17 @@ class ScheduleEachMicroBatch(Trainer):
         rate = super().update()
         self.done = done + 1
         return rate
+
+
+class DropsInEvaluation(Trainer):
+    @torch.no_grad()
+    def evaluate(self, batches: Sequence[MicroBatch]) -> Evaluated:
+        losses, hits, targets = zip(*map(self.sums, batches), strict=True)
+        total = torch.stack(targets).sum()
+        return Evaluated(torch.stack(losses).sum() / total, torch.stack(hits).sum() / total, total.long())
+
+
+class MeanOfBatches(Trainer):
+    def evaluate(self, batches: Sequence[MicroBatch]) -> Evaluated:
+        losses, accuracies, targets = zip(*(super(MeanOfBatches, self).evaluate([one]) for one in batches), strict=True)
+        return Evaluated(torch.stack(losses).mean(), torch.stack(accuracies).mean(), torch.stack(targets).sum())

@@ -12,6 +12,7 @@ from parity.cases.case import Case, Sizes
 from parity.cases.randomise import Rule, randomise
 from parity.encoder.table import Row, match
 from parity.judge.compare import Comparison
+from parity.judge.crash import running
 from parity.judge.sites import Site, collect, flatten
 from parity.judge.subject import Part, Trace
 from parity.judge.verdict import Run, Setting
@@ -120,6 +121,7 @@ class ToyVariant:
     break_sites: Callable[[Sites], Sites] = lambda found: found
     prepare: Callable[..., np.ndarray] = word_table.prepare
     by_default: bool = True
+    ours: Callable[[Mapping[str, np.ndarray], Case], Taps] = run_batched
 
     def build(self) -> Callable[[Case], Trace]:
         table = match(self.rows, JAX_SHAPES, TORCH_SHAPES)
@@ -132,8 +134,10 @@ class ToyVariant:
             word_VD = self.prepare(params["word"], rest_BTD, case, EPS)
             ours = params | {"word": word_VD}
             theirs = self.break_params(table.to_torch(ours))
-            actual = collect(flatten(run_batched(ours, case)))
-            expected = self.break_sites(collect(flatten(run_rowwise(theirs, self.break_case(case)))))
+            with running("JAX"):
+                actual = collect(flatten(self.ours(ours, case)))
+            with running("torch"):
+                expected = self.break_sites(collect(flatten(run_rowwise(theirs, self.break_case(case)))))
             return Trace((Part(actual, expected),), word_table.inadequacies(word_VD, rest_BTD, case, EPS))
 
         return run

@@ -8,9 +8,9 @@ import pytest
 
 from parity import cli
 from parity.cases.case import CASE_NAMES
-from parity.errors import MismatchError
 from parity.judge.check import check
-from parity.judge.verdict import PrecisionRun, SiteError
+from parity.judge.crash import SideError
+from parity.judge.verdict import Crash, PrecisionRun, SiteError
 from parity.report import record
 from tests.parity import helpers as toy
 
@@ -40,7 +40,9 @@ def test_pass_is_status_0(run):
 def test_fail_is_status_1(run):
     status, out, err = run("check", subject=toy.ToySubject({"good": toy.ToyVariant(), "bad": BIASLESS}))
     assert status == 1
-    assert out.startswith("parity FAIL semantic at attention.key, first of 7 sites to differ; norm still agrees\n")
+    assert out.startswith(
+        "parity FAIL semantic at attention.key, first of 3 values to differ (of 7); norm still agrees\n"
+    )
     assert err == ""
 
 
@@ -50,6 +52,38 @@ def test_vacuous_is_status_1(run):
     assert status == 1
     assert out.startswith(
         "parity VACUOUS: T = 13 is also a size of the model: swapped axes would go unnoticed (toy, ragged)"
+    )
+
+
+def test_error_is_status_3_and_the_others_are_reported(run, tmp_path):
+    def raises(params, case):
+        if case.name == "packed":
+            raise IndexError("index 7 is out of bounds\nfor axis 0")
+        return toy.run_batched(params, case)
+
+    subject = toy.ToySubject({"good": toy.ToyVariant(), "bad": toy.ToyVariant(ours=raises)})
+    files = "--json", str(tmp_path / "report.json"), "--html", str(tmp_path / "report.html")
+    status, out, err = run("check", *files, subject=subject)
+    assert (status, err) == (3, "")
+    lines = out.splitlines()
+    assert lines[0] == "parity ERROR in variant bad, case packed: JAX raised IndexError: index 7 is out of bounds"
+    assert lines[1].startswith("  raised at tests/parity/test_cli.py:")
+    assert lines[2:4] == ["  for axis 0", "  raised in 1 of 20 runs; differing runs: 0"]
+    assert [line.split()[0] for line in lines if line.endswith(" PASS")] == ["good"]
+    assert [line.split()[0] for line in lines if line.endswith(" ERROR")] == ["bad"]
+    kept = record.from_json((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert kept.crashed[0].crash.traceback.startswith("Traceback (most recent call last):\n")
+    assert "index 7 is out of bounds" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_raised_in_a_command_without_a_report_is_status_3(monkeypatch, capsys):
+    def raises(*_, **__):
+        raise SideError(Crash("JAX", "ValueError", "no", traceback="Traceback (most recent call last):\n  ..."))
+
+    monkeypatch.setattr("parity.precision.runs.precision_runs", raises)
+    assert cli.main(["calibrate", "--configs", "1"]) == 3
+    assert capsys.readouterr().err == (
+        "Traceback (most recent call last):\n  ...\nparity ERROR: JAX raised ValueError: no\n"
     )
 
 
@@ -163,8 +197,6 @@ def binding(monkeypatch):
     def check_run(folder: Path):
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a run")
-        if not list(folder.iterdir()):
-            raise MismatchError("nothing is one to one")
         return check(toy.ToySubject({folder.name: toy.ToyVariant()}))
 
     monkeypatch.setattr("parity.encoder.subject.subject", toy.ToySubject)
@@ -189,14 +221,6 @@ def test_the_binding_is_asked_for_trained_parameters(capsys, tmp_path):
 def test_a_folder_that_holds_no_run_is_status_2(capsys):
     assert cli.main(["trained", "nowhere"]) == 2
     assert capsys.readouterr().err == "python -m parity: nowhere is not a run\n"
-
-
-@pytest.mark.usefixtures("binding")
-def test_trained_parameters_that_do_not_fit_are_a_failure(capsys, tmp_path):
-    assert cli.main(["trained", str(tmp_path)]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("parity FAIL semantic at parameters, first of 1 site to differ")
-    assert lines[1] == "  nothing is one to one"
 
 
 # Every command that needs a package, in a process of its own in which that package is missing.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from parity.judge.compare import Comparison, Number
 from parity.judge.verdict import Culprit, Element, Run
+from parity.report.causes import about_first
 from parity.report.page.markup import Html, classed, code, element, join, table
 from parity.report.page.places import written
 
@@ -41,15 +42,16 @@ def _card(culprit: Culprit, number: int) -> Html:
 
 def _flow(culprit: Culprit) -> Html:
     """What was fed, and what came out."""
-    reads = [classed("span", "chip", code(site)) for site in culprit.reads] or [
-        classed("span", "chip", "its parameters")
-    ]
+    alone = "keys of dropout" if culprit.comparison.by_chance else "its parameters"
+    reads = [classed("span", "chip", code(site)) for site in culprit.reads] or [classed("span", "chip", alone)]
     shape = " x ".join(map(str, culprit.comparison.shape)) or "one number"
     sentence = (
         "Fed what the reference computed before it, this block still differs: the mistake lies between them. "
         f"Relative error {written(culprit.comparison.error)}, allowed {culprit.comparison.allowed:.0e}; "
         f"{culprit.comparison.dtype}, {shape}."
     )
+    if culprit.comparison.by_chance:
+        sentence = f"{culprit.comparison.error:.3g} times what chance may leave; {culprit.comparison.dtype}, {shape}."
     arrow = element("span", {"class": "arrow", "role": "img", "aria-label": "gives"}, "\N{LONG RIGHTWARDS ARROW}")
     made = classed("span", "chip made", "\N{BLACK DIAMOND} ", code(culprit.site))
     chips = classed("p", "flow", classed("span", "reads", *reads), arrow, made)
@@ -69,7 +71,8 @@ def _likeness(culprit: Culprit) -> Html:
         ),
     )
     rest = [f"{one.mistake} ({one.bug}, in {one.side}, residual {one.residual:.1g})" for one in others]
-    return join([first, classed("p", "others", "or: " + "; ".join(rest)) if rest else ""])
+    either = f"or, which explains it as well: {'; or '.join(rest)}"
+    return join([first, classed("p", "others", either) if rest else ""])
 
 
 def _elements(elements: Sequence[Element]) -> Html:
@@ -94,7 +97,9 @@ def _first_symptom(run: Run) -> Html:
     assert run.first_to_differ is not None, "only failing runs have a cause"
     comparison: Comparison = run.comparisons[run.first_to_differ]
     parts: list[object] = [element("h3", {}, code(comparison.site))]
-    parts.append(classed("p", "", "The first value that differs. Which block makes the difference is not known."))
+    known = " ".join(line.strip() for line in about_first(run, comparison.site))
+    told = f"{known[:1].upper()}{known[1:]}." if known else "Which block makes the difference is not known."
+    parts.append(classed("p", "", f"The first value that differs. {told}"))
     if comparison.problem:
         parts.append(classed("p", "problem", comparison.problem))
     else:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from parity.judge.compare import Comparison
+from parity.judge.crash import summary
 from parity.judge.verdict import Report, Run, Verdict, vacuities
 from parity.report.page.charts import Line, Marks, curve, errors_by_site, histogram
 from parity.report.page.heatmap import heat_map, legend
@@ -16,6 +17,7 @@ _SIGNS = {
     Verdict.FAIL_SEMANTIC: ("fail", "\N{MULTIPLICATION X}"),
     Verdict.FAIL_PRECISION: ("fail", "\N{MULTIPLICATION X}"),
     Verdict.VACUOUS: ("vacuous", "\N{EMPTY SET}"),
+    Verdict.ERROR: ("fail", "\N{HIGH VOLTAGE SIGN}"),
 }
 
 # Reasons of a vacuous report that are written out.
@@ -35,13 +37,15 @@ def banner(report: Report) -> Html:
     first, rest = f"parity {report.verdict}", headline(report).removeprefix(f"parity {report.verdict}")
     title = element("h1", {}, classed("b", "", first), rest)
     comparisons = [comparison for run in report.runs for comparison in run.comparisons]
+    mattering = [comparison for run in report.runs for comparison in run.mattering]
     failing = sum(run.first_to_differ is not None for run in report.runs)
     made = len({culprit.site for run in report.runs for culprit in run.culprits})
     figures = [
         (f"{len(comparisons):,}", "comparisons"),
-        (f"{len(report.variants)} x {len({run.case for run in report.runs})}", "variants x cases"),
-        (written(max(map(size_of, comparisons), default=0.0)), "largest relative error"),
+        (f"{len(report.variants)} x {len({run.case for run in report.runs if not run.by_chance})}", "variants x cases"),
+        (written(max(_relative(mattering), default=0.0)), "largest relative error"),
         (f"{failing:,} of {len(report.runs):,}", "runs differ"),
+        *([(f"{len(report.crashed):,}", "runs in which a side raised")] if report.crashed else []),
         *([(f"{made:,}", f"site{'s' * (made != 1)} where a difference is made")] if made else []),
     ]
     tiles = [element("div", {}, classed("dt", "", what), classed("dd", "", figure)) for figure, what in figures]
@@ -67,7 +71,7 @@ def reasons(report: Report) -> Html:
 
 def spread(report: Report) -> Html:
     """All errors of the report at a glance."""
-    errors = [size_of(comparison) for run in report.runs for comparison in run.comparisons]
+    errors = _relative([comparison for run in report.runs for comparison in run.mattering])
     lead = (
         "Rounding in float64 leaves about 1e-15 of a tensor's own scale, the smallest mistake on record 1e-6. "
         "What lies beyond the constant is another function. Bars are logarithmic."
@@ -113,7 +117,8 @@ def matrix(report: Report, anchors: Mapping[tuple[str, str], str]) -> Html:
         rows.append([code(name), *(_matrix_cell(by_case.get(case), anchors) for case in cases)])
     lead = (
         "Worst relative error of every variant on every case. "
-        "\N{MULTIPLICATION X} differs, \N{EMPTY SET} could not expose a mistake; underlined ones are shown in detail."
+        "\N{MULTIPLICATION X} differs, \N{EMPTY SET} could not expose a mistake, \N{HIGH VOLTAGE SIGN} a side raised; "
+        "underlined ones are shown in detail."
     )
     caption = "worst error by variant and case"
     return section(
@@ -124,13 +129,15 @@ def matrix(report: Report, anchors: Mapping[tuple[str, str], str]) -> Html:
 def _matrix_cell(run: Run | None, anchors: Mapping[tuple[str, str], str]) -> Html:
     if run is None:
         return element("td", {"class": "gap"}, classed("span", "unseen", "not run"))
-    failed, largest = run.first_to_differ is not None, max(map(size_of, run.comparisons), default=math.nan)
+    failed, largest = run.first_to_differ is not None, max(map(size_of, run.mattering), default=math.nan)
     sign = "\N{MULTIPLICATION X} " if failed else "\N{EMPTY SET} " if run.inadequate or not run.comparisons else ""
     shown: object = sign + ("none" if math.isnan(largest) else "no number" if math.isinf(largest) else f"{largest:.1e}")
+    if run.crash is not None:
+        return element("td", {"class": "bad", "title": summary(run.crash)}, "\N{HIGH VOLTAGE SIGN} raised")
     anchor = anchors.get((run.variant, run.case))
     if anchor:
         shown = element("a", {"href": f"#{anchor}"}, shown)
-    worst = max(run.comparisons, key=size_of, default=None)
+    worst = max(run.mattering, key=size_of, default=None)
     title = f"{run.variant}, {run.case}: " + (f"largest at {worst.site}" if worst else "nothing was compared")
     return element("td", {"class": "bad" if failed else None, "title": title}, shown)
 
@@ -181,9 +188,14 @@ def chosen(report: Report, most: int) -> Iterator[Run]:
     first = [run for run in failing if firsts[run.variant] is run]
     rest = [run for run in failing if firsts[run.variant] is not run]
     yield from [*first, *rest][:most]
-    agreeing = [run for run in report.runs if run.first_to_differ is None and run.comparisons]
-    yield from sorted(agreeing, key=lambda run: -_largest(run.comparisons))[:1]
+    agreeing = [run for run in report.runs if run.first_to_differ is None and run.mattering]
+    yield from sorted(agreeing, key=lambda run: -_largest(run.mattering))[:1]
 
 
 def _largest(comparisons: Sequence[Comparison]) -> float:
-    return max(map(size_of, comparisons))
+    return max(_relative(comparisons), default=0.0)
+
+
+def _relative(comparisons: Sequence[Comparison]) -> list[float]:
+    """The errors of all that is not judged by chance."""
+    return [size_of(comparison) for comparison in comparisons if not comparison.by_chance]

@@ -7,12 +7,17 @@ import pytest
 import torch
 from flax import nnx
 
+import torch_ref
 from jax_encoder.config import EncoderConfig
 from jax_encoder.heads import Pooler
-from jax_encoder.model import MaskedLM
+from jax_encoder.model import MaskedLM, Model, Parts, shapes_of
 from jax_encoder.params import named, params_of
 from jax_encoder.training.config import OptimizerOptions
 from jax_encoder.training.optimizer import apply_gradients, decayed, learning_rates, make_optimizer
+from parity.encoder.table import match
+from parity.encoder.variants import variants
+from parity.encoder.weights import rows
+from torch_ref.training import is_decayed
 
 STEPS = 50
 NO_CLIPPING = 1e9
@@ -117,6 +122,19 @@ def test_decay_leaves_norms_and_biases_alone(preset):
     assert {name for name, decay in decays.items() if not decay} == {
         name for name in decays if name.endswith((".scale", ".bias"))
     }
+
+
+@pytest.mark.parametrize("name", variants())
+def test_every_form_can_be_trained_and_decays_what_the_reference_does(name):
+    form = variants()[name]
+    parts = Parts(head=True, pooler=form.pooler, classifier=form.classifier)
+    decays = names_of(nnx.eval_shape(lambda: Model(form.config, parts, rngs=nnx.Rngs(0))))
+    reference = torch_ref.Model(form.config, head=True, pooler=form.pooler, classifier=form.classifier)
+    shapes = {key: tuple(parameter.shape) for key, parameter in reference.named_parameters()}
+    table = match(rows(form.config), shapes_of(form.config, parts), shapes)
+    for key, row in table.rows.items():
+        theirs = {is_decayed(reference.get_parameter(one)) for one in row.torch_names(key)}
+        assert theirs == {decays[key]}, key
 
 
 def test_every_parameter_of_every_head_is_known():

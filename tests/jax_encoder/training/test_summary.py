@@ -107,7 +107,7 @@ def test_a_check_that_crashed_is_no_verdict_and_leaves_no_report(folder):
     assert verdict.status == 3
     command, reason = (
         f"python -m parity trained {folder.path}",
-        f"{folder.config} is not the config of a run: 'training'",
+        f"{folder.config} cannot be read as the config of a run: 'training'",
     )
     assert verdict.line == f"parity check broke off: {command} ended with status 2: python -m parity: {reason}"
     assert verdict.line in shown

@@ -7,9 +7,8 @@ import pytest
 from parity import cli
 from parity.certificate import certificate
 from parity.certificate.certificate import differences, digest, digest_text, holds
-from parity.errors import MismatchError
 from parity.judge.compare import SEMANTIC
-from parity.judge.verdict import Report
+from parity.judge.verdict import Crash, Report
 from parity.report import record
 from tests.parity.helpers import agreeing, run_of
 
@@ -109,7 +108,7 @@ def test_another_verdict():
     failed = now(runs=(run_of(DIFFERENT, agreeing("scores"), case="held-out"),))
     assert differences(REPORT, failed) == (
         "the verdict was PASS and is FAIL semantic: "
-        "parity FAIL semantic at key, first of 2 sites to differ; nothing is computed before it",
+        "parity FAIL semantic at key, the only value to differ (of 2); nothing is computed before it",
     )
 
 
@@ -182,10 +181,11 @@ def test_an_edited_record_is_refused(verify, kept, message):
     assert out.startswith(f"parity NOT verified: {message}")
 
 
-def test_parameters_that_no_longer_fit(verify):
-    status, out, _ = verify(REPORT, MismatchError("nothing is one to one"))
+def test_a_check_that_could_not_be_repeated(verify):
+    crash = Crash("JAX", "ValueError", "no")
+    status, out, _ = verify(REPORT, now(runs=(run_of(case="held-out", crash=crash),)))
     assert status == 1
-    assert out.startswith("parity NOT verified: nothing is one to one\n")
+    assert out.startswith("parity NOT verified: the verdict was PASS and is ERROR: parity ERROR in variant one, case ")
 
 
 def test_what_cannot_be_verified_is_status_2(verify, tmp_path):

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from jax_encoder.config import EncoderConfig
+from jax_encoder.data.masking import Batch
+from jax_encoder.params import named
 from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig, TextOptions
 from jax_encoder.training.prepare import prepare
 from jax_encoder.training.session import load_trained
@@ -46,9 +49,8 @@ def report(run_folder):
 def test_a_run_passes_and_says_which_step_it_is_of(report):
     assert report.verdict is Verdict.PASS
     assert report.environment["step"] == "0"
-    (run,) = report.runs
-    assert (run.variant, run.case) == ("run", "held-out")
-    assert run.comparisons[0].shape[0] == trained.ROWS
+    assert [(run.variant, run.case) for run in report.runs] == [("run", "held-out"), ("run", "held-out, with dropout")]
+    assert {run.comparisons[0].shape[0] for run in report.runs} == {trained.ROWS}
 
 
 @pytest.mark.slow
@@ -64,7 +66,7 @@ def test_another_function_is_found(run_folder, monkeypatch):
 @pytest.mark.slow
 def test_command_line(run_folder, tmp_path, capsys):
     assert cli.main(["trained", str(run_folder), "--json", str(tmp_path / "parity.json")]) == 0
-    assert capsys.readouterr().out.startswith("parity PASS: 1 variant x 1 case, ")
+    assert capsys.readouterr().out.startswith("parity PASS: 1 variant x 2 cases, ")
     assert json.loads((tmp_path / "parity.json").read_text())["verdict"] == "PASS"
 
 
@@ -99,13 +101,21 @@ def test_a_certificate_holds_until_something_changes(run_folder, tmp_path, capsy
 @pytest.mark.slow
 def test_the_hash_of_the_weights_is_of_every_bit(run_folder, report):
     first = load_trained(run_folder)
-    named = trained._named(first.params)
-    assert len(named) == 26
-    assert digest(named) == report.hashes["weights"]
-    name, array = next(iter(named.items()))
+    weights = {name: np.asarray(array) for name, array in named(first.params).items()}
+    assert len(weights) == 26
+    assert digest(weights) == report.hashes["weights"]
+    name, array = next(iter(weights.items()))
     flipped = array.copy()
     flipped.flat[-1] = np.nextafter(flipped.flat[-1], np.float32(1))
-    assert digest(named | {name: flipped}) != digest(named)
+    assert digest(weights | {name: flipped}) != digest(weights)
+
+
+def test_parameters_that_do_not_fit_are_a_failure():
+    config, row_BT = EncoderConfig.tiny(), np.ones((1, 4), np.int32)
+    case = trained._case(Batch(*[row_BT] * 5, np.ones((1, 4), np.float32)))
+    runs = list(trained._runs("run", config, {}, case))
+    assert [run.case for run in runs] == ["held-out", "held-out, with dropout"]
+    assert all(run.comparisons[0].problem.startswith("the parameters are not those") for run in runs)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path, capsys):

@@ -84,9 +84,9 @@ def test_a_planted_mistake_is_the_reason():
     assert reason_of(PLAIN, "gate-order") == "", "this form has no gate"
 
 
-def test_sides_that_do_not_fit_are_the_reason(monkeypatch):
+def test_a_side_that_raises_is_the_reason(monkeypatch):
     monkeypatch.setattr("torch_ref.attention.Attention._split_heads", lambda self, x: x.unflatten(-1, (5, 5)))
-    assert reason_of(PLAIN).startswith("the reference cannot be run: RuntimeError")
+    assert reason_of(PLAIN).startswith("torch raised RuntimeError: unflatten")
 
 
 def test_a_loss_of_digits_is_found_and_repeated(tmp_path, monkeypatch, capsys):
@@ -140,11 +140,13 @@ def test_what_few_entries_come_to_by_luck_is_no_loss_of_digits(dtype):
     assert reason_of(lucky) == ""
 
 
-def test_sides_that_do_not_fit_are_repeated_as_a_failure(tmp_path, monkeypatch, capsys):
+def test_a_side_that_raises_is_repeated_as_an_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("torch_ref.attention.Attention._split_heads", lambda self, x: x.unflatten(-1, (5, 5)))
     (tmp_path / "found.json").write_text(to_json(PLAIN, None, ""))
-    assert cli.main(["replay", str(tmp_path / "found.json")]) == 1
-    assert "the reference cannot be run: RuntimeError" in capsys.readouterr().out
+    assert cli.main(["replay", str(tmp_path / "found.json")]) == 3
+    out = capsys.readouterr().out
+    assert out.startswith("parity ERROR in variant found, case fuzz: torch raised RuntimeError: unflatten")
+    assert "\n  raised at torch_ref/attention.py:" in out
 
 
 @pytest.mark.slow

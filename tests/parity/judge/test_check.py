@@ -224,7 +224,7 @@ def test_a_case_that_cannot_expose_is_vacuous():
     assert vacuities(report.runs)[0].startswith("no query may attend to a key at distance 13, where a window of 12")
 
 
-def test_other_errors_are_not_swallowed():
+def test_an_error_of_the_binding_is_not_taken_for_one_of_a_side():
     def crash(*_):
         raise ZeroDivisionError("a bug in the binding")
 
@@ -252,11 +252,11 @@ def chain(*, actual, expected, local) -> Trace:
     return Trace((part,), structure=lambda: structure)
 
 
-AGREEING = ([1.0, 2.0], [2.0, 3.0], [3.0, 5.0])
+AGREEING = ([1.0, 2.0, 4.0], [2.0, 3.0, 5.0], [3.0, 5.0, 9.0])
 
 
 def test_a_difference_is_told_from_what_inherits_it():
-    doubled = ([1.0, 2.0], [4.0, 6.0], [5.0, 8.0])
+    doubled = ([1.0, 2.0, 4.0], [4.0, 6.0, 10.0], [5.0, 8.0, 14.0])
     compared = compare_trace(chain(actual=doubled, expected=AGREEING, local=(*doubled[:2], AGREEING[2])))
     assert [one.site for one in compared.comparisons if not one.agrees] == ["b", "c"]
     assert [one.site for one in compared.replayed if not one.agrees] == ["b"]
@@ -274,7 +274,7 @@ def test_nothing_is_replayed_without_need_unless_it_is_asked_for():
 
 
 def test_what_arises_between_the_blocks_has_no_culprit():
-    other = ([1.0, 2.0], [4.0, 6.0], [5.0, 8.0])
+    other = ([1.0, 2.0, 4.0], [4.0, 6.0, 10.0], [5.0, 8.0, 14.0])
     compared = compare_trace(chain(actual=other, expected=AGREEING, local=AGREEING))
     assert [one.site for one in compared.comparisons if not one.agrees] == ["b", "c"]
     assert compared.culprits == ()

@@ -48,6 +48,8 @@ def made(free: str, local: str, **changes) -> list[str]:
         ("d(l)/d(b) d(l)/d(a)", "d(l)/d(b)", ["d(l)/d(b)"]),
         ("alias c", "alias c", ["alias"]),  # c reads b, which the reference gives two values
         ("extra d(l)/d(extra)", "extra d(l)/d(extra)", ["extra"]),
+        ("a d(l)/d(extra)", "a d(l)/d(extra)", ["a"]),  # by something that ours has not got
+        ("d(l)/d(extra)", "d(l)/d(extra)", ["d(l)/d(extra)"]),
         ("c d(l)/d(v)", "c d(l)/d(v)", ["c"]),  # the reference computes c with v
         ("d(l)/d(v)", "d(l)/d(v)", ["d(l)/d(v)"]),
     ],
@@ -61,6 +63,23 @@ def test_what_could_not_be_fed_is_not_judged():
     assert made("d(l)/d(a)", "d(l)/d(a)", fed=FED | {"d(l)/d(b)": False}) == []
     assert made("d(l)/d(a)", "d(l)/d(a)", fed=FED | {"a": False}) == []
     assert made("d(l)/d(a)", "d(l)/d(a)") == ["d(l)/d(a)"]
+
+
+def test_a_derivative_needs_its_value_those_after_it_and_what_they_read():
+    one = "d(l)/d(a)"
+    reads = READS | {"b": ("a", "other"), "other": ()}
+    fed = FED | {"other": True}
+    assert made(one, one, reads=reads, fed=fed) == [one]
+    for name in ("a", "b", "other", "d(l)/d(b)"):
+        assert made(one, one, reads=reads, fed=fed | {name: False}) == []
+    for name in ("c", "alias", "d(l)/d(c)"):
+        assert made(one, one, reads=reads, fed=fed | {name: False}) == [one]
+    assert made("d(l)/d(c)", "d(l)/d(c)") == ["d(l)/d(c)"]
+    assert made("d(l)/d(c)", "d(l)/d(c)", fed=FED | {"c": False}) == []
+
+
+def test_what_reads_a_value_that_nobody_has_is_not_judged():
+    assert made("a c", "a c", reads=READS | {"c": ("gone",)}) == ["a"]
 
 
 def test_feedable():

@@ -19,10 +19,10 @@ def test_masks_that_fill_different_entries():
     assert describe(np.where(seen, LOWEST, scores_BNTS), masked, "BNTS") == (
         "the mask is inverted: each side fills what the other leaves",
     )
-    end = "the masks differ only at the end of each row: key positions from 13, 10, 7, 4 and 2 on (padding?)"
-    assert describe(masked, np.where(seen, scores_BNTS, -1e4), "BNTS") == (
+    end = "the masks differ only at the end of each row: key positions from 13, 10, 7, 4 and 2 on"
+    assert describe(masked, np.where(seen, scores_BNTS, 0.0), "BNTS") == (
         end,
-        "JAX fills 1,131 of 2,535 entries that torch does not; there torch holds -10000",
+        "JAX fills 1,131 of 2,535 entries that torch does not; there torch holds 0",
         "the entries that neither fills agree",
     )
     assert describe(scores_BNTS * 2, masked, "BNTS") == (
@@ -30,6 +30,20 @@ def test_masks_that_fill_different_entries():
         "torch fills 1,131 of 2,535 entries that JAX does not",
         "the entries that neither fills differ, too",
     )
+
+
+def test_a_factor_is_never_one_of_fills():
+    """Half the entries are filled on one side: a factor over the others would be one of what is no difference."""
+    scores_BNTS = drawn(0, (5, 3, 13, 13))
+    masked = np.where(SEEN_BT[:, None, None, :], scores_BNTS, LOWEST)
+    for fill in (-1e30, -1e9, -1e4):
+        filled = np.where(masked == LOWEST, fill, scores_BNTS)
+        said = f"JAX fills with -1.79769e+308, torch with {fill:.6g}"
+        assert describe(masked, filled, "BNTS") == (said, "all other entries agree")
+        assert describe(np.where(masked == LOWEST, LOWEST, 2 * scores_BNTS), filled, "BNTS") == (
+            said,
+            "JAX is 2 x torch",
+        )
 
 
 def test_fills_on_both_sides_take_no_part():

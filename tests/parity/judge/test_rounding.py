@@ -18,6 +18,7 @@ from parity.judge.rounding import (
     ratio,
 )
 from parity.judge.sites import Site
+from parity.judge.verdict import SiteError
 
 RNG = np.random.default_rng(0)
 EXACT = RNG.standard_normal((5, 7))
@@ -84,6 +85,24 @@ def test_a_masks_fill_takes_no_part_whatever_it_was_made_in():
     assert (error.ours, error.theirs) == (0, 0)
 
 
+def test_fill_adds_nothing_to_the_error_and_nothing_to_its_unit():
+    exact = np.array([2.0, LOWEST[np.float64], LOWEST[np.float64]])
+    ours = np.array([2.5, LOWEST[np.float32], LOWEST[np.float32]], np.float32)
+    [error] = measure(traced(ours, ours, exact), "float32")
+    assert (error.ours, error.theirs) == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("value", [math.inf, 1e200])
+def test_a_reference_without_a_size_fails_and_warns_of_nothing(value):
+    exact = np.array([value, 1.0])
+    with np.errstate(over="ignore"):
+        ours = exact.astype(np.float32)
+    [error] = measure(traced(ours, ours.copy(), exact), "float32")
+    assert (error.ours, error.agrees) == (math.inf, False)
+    [error] = measure(traced(np.ones(2, np.float32), ours, exact), "float32")
+    assert (error.ours, error.agrees) == (math.inf, False)
+
+
 def with_entry(value: float) -> np.ndarray:
     array = noisy(1e-7, 1)
     array[1, 2] = value
@@ -147,6 +166,8 @@ def reference(names: str) -> tuple[Site, ...]:
         ("abc", "ac", "b"),
         ("abcd", "abc", "d"),
         ("abc", "abcd", "d"),
+        ("adbc", "abc", "d"),
+        ("abc", "dabc", "d"),
         ("acb", "abc", "bc"),
         ("abc", "bac", "ab"),
         ("", "abc", "abc"),
@@ -168,6 +189,14 @@ def test_allowed_grows_with_theirs_from_the_floor_on():
     assert allowed(0.0, "float32") == allowed(FLOOR * 2.0**-23, "float32") == MULTIPLE * FLOOR * 2.0**-23
     assert allowed(1e-3, "float32") == MULTIPLE * 1e-3
     assert math.isnan(allowed(math.nan, "float32"))
+    # As calibrated, in figures: sixteen times what theirs is, or what four units in the last place are.
+    assert (allowed(1e-3, "bfloat16"), allowed(0.0, "bfloat16")) == (0.03125, 0.03125)
+    assert (allowed(1e-3, "float32"), allowed(0.0, "float32")) == (0.016, 2.0**-21)
+
+
+def test_where_nothing_is_allowed_the_ratio_is_infinite():
+    assert ratio(SiteError("x", 1e-3, 0.0, 0.0)) == math.inf
+    assert ratio(SiteError("x", 0.5, 0.25, 2.0)) == 4.0
 
 
 def bug(name: str, value: np.ndarray) -> BugTrace:
@@ -187,6 +216,21 @@ def test_the_mistake_that_gives_our_values_explains_them():
     assert [one.bug for one in explain(trace, "x", forms)] == ["two forms", "nearly"]
     assert explain(trace, "x", [*bugs, BugTrace("", "", (Site("x", ours),))]) == ()
     assert 0 < second.residual < 1e-3
+
+
+def test_half_of_the_error_must_go():
+    trace = traced(np.float32([1.5]), np.float32([1.0]), np.array([1.0]))
+    for value, explained in ((1.5, True), (1.25, True), (1.75, True), (1.2421875, False), (1.7578125, False)):
+        found = explain(trace, "x", [bug("it", np.float32([value]))])
+        assert [one.residual for one in found] == [abs(value - 1.5)] * explained
+
+
+def test_a_mistake_that_gives_other_sites_or_shapes_explains_nothing():
+    trace = traced(np.float32([[1.5], [1.5]]), np.float32([[1.0], [1.0]]), np.ones((2, 1)))
+    same, elsewhere = Site("x", np.float32([[1.5], [1.5]])), Site("y", np.float32([[1.5], [1.5]]))
+    narrow = Site("x", np.float32([[1.5]]))
+    for sites_of_bug, explained in (((same,), True), ((elsewhere,), False), ((narrow,), False), ((), False)):
+        assert bool(explain(trace, "x", [BugTrace("it", "it is", sites_of_bug)])) == explained
 
 
 def test_what_cannot_be_measured_is_not_explained():

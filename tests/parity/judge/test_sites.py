@@ -1,12 +1,15 @@
+"""Nested values become named ones, in their order, and nothing is lost or doubled on the way."""
+
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 
 from parity.errors import MismatchError
-from parity.judge.sites import Site, collect, flatten
+from parity.judge.sites import Site, collect, flatten, leaves, paths
 
 
 class Inner(NamedTuple):
@@ -66,6 +69,17 @@ def test_an_array_needs_a_name():
         flatten("text")
 
 
+def test_names_and_leaves_of_what_has_a_shape_only():
+    shapes = [jax.ShapeDtypeStruct((size,), np.float32) for size in range(4)]
+    tree = Outer((Inner(shapes[0], shapes[1]), Inner(None, shapes[2])), shapes[3])
+    assert paths(tree) == ("layers.0.zebra", "layers.0.apple", "layers.1.apple", "final")
+    assert all(one is other for one, other in zip(leaves(tree), shapes, strict=True))
+    with pytest.raises(MismatchError, match=r"^layers\.0 is a float, must be a tuple, an array or None$"):
+        paths(Outer((1.5,), None))
+    with pytest.raises(MismatchError, match=r"^an array of shape \(3,\) has no name: give flatten\(\) one$"):
+        leaves(shapes[3])
+
+
 def test_collect_joins_in_order():
     left, right = (Site("b", np.zeros(1)),), (Site("a", np.zeros(1)),)
     assert [site.name for site in collect(left, right)] == ["b", "a"]
@@ -75,3 +89,7 @@ def test_collect_refuses_doubled_and_empty_names():
     sites = tuple(Site(name, np.zeros(1)) for name in ("a", "b", "", ""))
     with pytest.raises(MismatchError, match=r"every site needs a name of its own: 2 have none, doubled: \['a'\]"):
         collect(sites, (Site("a", np.zeros(1)),))
+    with pytest.raises(MismatchError, match=r"every site needs a name of its own: 1 have none, doubled: \[\]$"):
+        collect(sites[:3])
+    with pytest.raises(MismatchError, match=r"every site needs a name of its own: 0 have none, doubled: \['b'\]$"):
+        collect(sites[:2], sites[1:2])

@@ -34,10 +34,49 @@ def test_the_cause_is_elsewhere_and_has_no_name():
     ]
 
 
+def test_two_names_that_explain_equally_well_are_both_said():
+    second = EXPLAINED._replace(bug="bias-zero", mistake="a bias that was never loaded", residual=3e-16)
+    explanations = (EXPLAINED, second, *[second._replace(bug=f"{n}") for n in range(3)])
+    found = {
+        count: list(about_first(run_of(Culprit(KEY.site, (), KEY, explanations=explanations[:count])), KEY.site))[1]
+        for count in (2, 5)
+    }
+    names = (
+        "  looks like: the key's bias not loaded, in torch (key-bias-dropped), "
+        "or a bias that was never loaded, in torch (bias-zero)"
+    )
+    assert found[2] == f"{names}: both explain it exactly"
+    assert found[5] == f"{names}, or a bias that was never loaded, in torch (0), or 2 more: all 5 explain it exactly"
+
+
+BETWEEN = "  fed the reference's own input every block agrees: the difference arises between the blocks,"
+
+
 def test_the_cause_is_between_the_blocks():
-    assert list(about_first(run_of(), KEY.site)) == [
-        "  fed the reference's own input every block agrees: the difference arises between the blocks,",
-        "  in the loop over the layers or in what is passed around them",
+    before = toy.agreeing("layers.0.attention.query")
+    run = toy.run_of(before, KEY, replayed=(before, KEY))
+    around = "in the loop over the layers or in what is passed around them"
+    between = "  between layers.0.attention.query and layers.0.attention.key"
+    assert list(about_first(run, KEY.site)) == [BETWEEN, f"{between}, {around}"]
+    assert list(about_first(run_of(), KEY.site)) == [BETWEEN, f"  before layers.0.attention.key, {around}"]
+    pool = toy.agreeing("mean_pool", error=0.5)
+    run = toy.run_of(before, pool, replayed=(before, pool))
+    assert list(about_first(run, "mean_pool")) == [BETWEEN, "  between layers.0.attention.query and mean_pool"]
+
+
+def test_a_loss_is_called_one():
+    """The loss as training has it is another program's: no layer is to blame, and no loop over them."""
+    before, loss = toy.agreeing("output"), toy.agreeing("trained", error=0.5)
+    run = toy.run_of(before, loss, toy.agreeing("d(trained)/d(head.bias)", error=0.5), replayed=(before,))
+    assert list(about_first(run, "trained")) == [
+        "  it is a loss, and no block before it differs: the difference is made in how the loss is computed"
+    ]
+
+
+def test_what_was_not_computed_again_is_not_said_to_agree():
+    run = toy.run_of(toy.agreeing("output"), toy.agreeing("d(trained)/d(head.bias)", error=0.5), replayed=(KEY,))
+    assert list(about_first(run, "d(trained)/d(head.bias)")) == [
+        "  it was not computed again from the reference's own input, so no more is known of the cause"
     ]
 
 

@@ -40,7 +40,7 @@ def test_a_failure_is_told_in_the_order_in_which_a_person_asks():
     assert words.index(headline(FULL)) < words.index("Where the difference is made")
     for part in (
         "looks like the key bias not loaded key-bias-dropped, made in torch; residual after correcting for it: 2e-16",
-        "or: something else (other, in JAX, residual 1e-12)",
+        "or, which explains it as well: something else (other, in JAX, residual 1e-12)",
         "JAX is 0.5 x torch",
         "(1, 2) 1.25 1.250000001 -1.25e-09",
         "Relative error 3.1e-01, allowed 1e-10; float64, 2 x 3.",
@@ -63,7 +63,7 @@ def test_a_pass_shows_first_how_close_it_was():
 def test_a_real_failure():
     planted = toy.ToyVariant(break_params=lambda params: params | {"key.bias": params["key.bias"] * 0})
     tree = Tree(to_html(check(toy.ToySubject({"toy": planted, "good": toy.ToyVariant()}), cases=["ragged"])))
-    assert "parity FAIL semantic at attention.key, first of 7 sites to differ; norm still agrees" in tree.words
+    assert "parity FAIL semantic at attention.key, first of 3 values to differ (of 7); norm still agrees" in tree.words
     assert "attention.key" in tree.words
 
 

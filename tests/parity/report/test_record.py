@@ -6,7 +6,7 @@ import pytest
 from parity.judge.check import check
 from parity.judge.compare import SEMANTIC, Comparison
 from parity.judge.rounding import ExplainedRun
-from parity.judge.verdict import Culprit, Element, Explanation, PrecisionRun, Report, Setting, SiteError
+from parity.judge.verdict import Crash, Culprit, Element, Explanation, PrecisionRun, Report, Setting, SiteError
 from parity.report import record
 from tests.parity import helpers as toy
 from tests.parity.helpers import agreeing, run_of
@@ -30,7 +30,9 @@ CULPRIT = Culprit(
 RUNS = (
     run_of(*STRANGE, replayed=STRANGE[:2], culprits=(CULPRIT, Culprit("bare", (), STRANGE[4]))),
     run_of(case="packed", inadequate=("x",)),
+    run_of(agreeing("a", error=1.0), case="holes", inert=("a",), outputs=("mlm",)),
 )
+CRASH = Crash("JAX", "ValueError", "no", "a.py:1, in f", "b", "Traceback")
 PRECISION = (
     ExplainedRun("one", "ragged", "float32", (SiteError("a", math.inf, math.nan, math.nan),), (EXPLANATION,)),
     PrecisionRun("one", "packed", "bfloat16", (SiteError("a", 1 / 3, 0.0, 1e-7), SiteError("b", 0.0, 0.0, 0.0))),
@@ -51,7 +53,15 @@ def same(left: Report, right: Report) -> bool:
     return repr(left) == repr(right)  # NaN differs from itself
 
 
-@pytest.mark.parametrize("report", [REPORT, Report("nothing", SEMANTIC, {}, ())], ids=["strange", "empty"])
+CRASHED = Report(
+    *("a against b", SEMANTIC, {}, (run_of(crash=CRASH),)),
+    precision=(PrecisionRun("one", "ragged", "float32", (), crash=CRASH),),
+)
+
+
+@pytest.mark.parametrize(
+    "report", [REPORT, CRASHED, Report("nothing", SEMANTIC, {}, ())], ids=["strange", "crashed", "empty"]
+)
 def test_everything_comes_back(report):
     text = record.to_json(report)
     assert same(record.from_json(text), report)
@@ -68,9 +78,9 @@ def test_the_schema_is_what_the_documentation_says():
     schema = record.__doc__.split("one object:")[1].split("A comparison's values")[0]
     documented = [line.split()[0] for line in schema.splitlines() if line.startswith("    ") and line[4] != " "]
     assert list(values) == documented
-    assert values["schema"] == 2
+    assert values["schema"] == 3
     assert values["verdict"] == "FAIL semantic"
-    assert values["headline"].startswith("parity FAIL semantic at nan, first of 5 sites to differ")
+    assert values["headline"].startswith("parity FAIL semantic at nan, first of 3 values to differ (of 5)")
     assert values["fields"] == list(Comparison._fields)
     assert values["runs"][1] == {
         "variant": "one",
@@ -79,13 +89,18 @@ def test_the_schema_is_what_the_documentation_says():
         "comparisons": [],
         "replayed": [],
         "culprits": [],
+        "inert": [],
+        "outputs": [],
+        "crash": None,
     }
+    assert (values["runs"][2]["inert"], values["runs"][2]["outputs"]) == (["a"], ["mlm"])
     assert values["precision"][0] == {
         "variant": "one",
         "case": "ragged",
         "dtype": "float32",
         "errors": [["a", "inf", "nan", "nan"]],
         "explanations": [["x", "y is z", "torch", 2e-16]],
+        "crash": None,
     }
     assert values["preflight"][1] == {"name": "products", "jax": "11", "torch": "24", "warning": "use all digits"}
     assert values["curves"] == {"loss": [1.5, "nan", "-inf"], "empty": []}
@@ -93,13 +108,21 @@ def test_the_schema_is_what_the_documentation_says():
         {
             "name": "one",
             "verdict": "FAIL semantic",
-            "cases": 2,
+            "cases": 3,
             "sites": 5,
             "worst_error": "inf",
             "worst_site": "nan",
             "worst_case": "ragged",
         }
     ]
+
+
+def test_a_crash_is_an_object():
+    values = json.loads(record.to_json(CRASHED))
+    assert (values["verdict"], values["vacuities"]) == ("ERROR", [])
+    fields = {"where": "a.py:1, in f", "reached": "b", "traceback": "Traceback"}
+    crash = {"side": "JAX", "kind": "ValueError", "message": "no", **fields}
+    assert values["runs"][0]["crash"] == values["precision"][0]["crash"] == crash
 
 
 def test_a_variant_without_comparisons_has_no_worst():
@@ -117,7 +140,7 @@ def changed(**values) -> str:
         ("", "^not a parity record: JSONDecodeError"),
         ("[]", "^not a parity record: TypeError"),
         ("{}", "^not a parity record: KeyError: 'schema'$"),
-        (changed(schema=1), "^a parity record of schema 1 cannot be read, must be 2$"),
+        (changed(schema=2), "^a parity record of schema 2 cannot be read, must be 3$"),
         (changed(runs=[{"variant": "one"}]), "^not a parity record: KeyError"),
         (changed(verdict="PASS"), "^the parity record was changed: verdict is not what its runs come to$"),
         (changed(runs=[]), "^the parity record was changed: verdict, headline, vacuities, variants is not"),

@@ -25,7 +25,7 @@ AFTER = [agreeing(f"layers.3.{i}", error=0.1) for i in range(10)]
 def test_a_failure_reads_as_the_house_style_says():
     text = render(report_of(run_of(agreeing()), run_of(*SITES, *AFTER, variant="post", case="packed")))
     assert text.splitlines() == [
-        "parity FAIL semantic at layers.3.attention.key, first of 16 sites to differ; "
+        "parity FAIL semantic at layers.3.attention.key, first of 11 values to differ (of 16); "
         "layers.3.attention.query still agrees",
         "  at index (0, 1, 1, 4) of (2, 7, 3, 8): JAX -5.52519, torch -3.20016",
         "  in variant post, case packed; differing runs: 1 of 2",
@@ -81,7 +81,7 @@ def test_the_margin_is_rounded_down():
 
 def test_a_failure_at_the_first_of_all():
     assert headline(report_of(run_of(KEY))) == (
-        "parity FAIL semantic at layers.3.attention.key, first of 1 site to differ; nothing is computed before it"
+        "parity FAIL semantic at layers.3.attention.key, the only value to differ (of 1); nothing is computed before it"
     )
 
 
@@ -129,7 +129,7 @@ def test_nothing_at_all():
 def test_the_report_of_a_real_mistake():
     planted = toy.ToyVariant(break_params=lambda params: params | {"key.bias": params["key.bias"] * 0})
     lines = render(check(toy.ToySubject({"toy": planted}))).splitlines()
-    assert lines[0] == "parity FAIL semantic at attention.key, first of 7 sites to differ; norm still agrees"
+    assert lines[0] == "parity FAIL semantic at attention.key, first of 3 values to differ (of 7); norm still agrees"
     assert lines[1] == "  at index (2, 1, 5) of (5, 13, 8): JAX 0.751276, torch 1.20658"
     assert lines[2] == "  in variant toy, case ragged; differing runs: 10 of 10"
     assert lines[-1].endswith(f"numpy {np.__version__}")
@@ -158,7 +158,7 @@ def test_a_loss_of_digits_reads_as_precision():
     runs = (precise(FINE, WORSE), failed, precise(FINE, dtype="bfloat16"))
     text = render(report_of(run_of(agreeing()), precision=runs, preflight=SETTINGS))
     assert text.splitlines() == [
-        "parity FAIL precision at layers.0.attention.key in float32, first of 2 sites to lose digits: "
+        "parity FAIL precision at layers.0.attention.key in float32, first of 2 values to lose digits (of 3): "
         "JAX's error 5.9e-04, torch's 1.2e-07, allowed 1.9e-06",
         "  float64 agrees, so the function is the same: this is precision or configuration",
         "  looks like: matrix products in TF32 (matmul-tf32, on JAX's side; residual after correcting for it: 2e-07)",
@@ -195,7 +195,7 @@ def test_another_function_outweighs_a_loss_of_digits():
 
 def test_a_failure_that_nothing_explains():
     lines = render(report_of(run_of(agreeing()), precision=(precise(TF32),))).splitlines()
-    assert "in float32, the only site to lose digits: JAX's error" in lines[0]
+    assert "in float32, the only value to lose digits (of 1): JAX's error" in lines[0]
     assert lines[2] == "  in variant one, case ragged; differing runs: 1 of 1"
 
 
@@ -212,5 +212,5 @@ def test_values_that_cannot_be_measured():
     ours, theirs = SiteError("a", math.inf, 1e-7, 1e-6), SiteError("a", 1e-7, math.nan, math.nan)
     for error, side in ((ours, "JAX"), (theirs, "torch")):
         report = report_of(run_of(agreeing()), precision=(precise(error),))
-        assert headline(report).endswith(f"a in float32, the only site to lose digits: {side}'s {why}")
+        assert headline(report).endswith(f"a in float32, the only value to lose digits (of 1): {side}'s {why}")
         assert "inf, allowed 16" in render(report)

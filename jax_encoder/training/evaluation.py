@@ -1,0 +1,26 @@
+"""How good parameters are on batches that are not trained on."""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import jax
+
+from jax_encoder.data.masking import Batch
+from jax_encoder.params import Params
+from jax_encoder.training.step import Program
+
+
+class Evaluation(NamedTuple):
+    """Means over all targets of all batches, and how many those are."""
+
+    loss: float
+    accuracy: float
+    targets: int
+
+
+def evaluate(program: Program, params: Params, batches: Iterable[Batch]) -> Evaluation:
+    """Evaluates without dropout; sums are added up and divided once, as batches have unequally many targets."""
+    sums = [program.evaluate(params, batch) for batch in batches]
+    loss, correct, targets = (math.fsum(map(float, column)) for column in zip(*jax.device_get(sums), strict=True))
+    return Evaluation(loss / targets, correct / targets, int(targets))
