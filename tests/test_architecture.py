@@ -56,7 +56,7 @@ MAY_KNOW = {
     "parity.encoder.table": set(),
     "parity.encoder.form": {"jax_encoder.config", "jax_encoder.classifier_config"},
     "parity.encoder.variants": {"jax_encoder.config", "jax_encoder.classifier_config"},
-    "parity.encoder.weights": {"jax_encoder.config"},
+    "parity.encoder.weights": {"jax_encoder.config", "jax_encoder.classifier_config"},
     "parity.fuzz": {"jax_encoder.config", "jax_encoder.classifier_config"},
     **{f"parity.{name}": {"jax_encoder", "torch_ref"} for name in QUESTIONS},
 }

@@ -3,6 +3,7 @@
 A mistake whose name depended on the variant that it is tried on would not be found by its name in anybody's model.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,8 +30,7 @@ def elsewhere(bugs: Sequence[ModelBug] = MODEL_BUGS) -> tuple[Elsewhere, ...]:
 
     A model that is chosen makes JAX compile; so the next is always the one in which most mistakes are still to be made.
     """
-    rng = np.random.default_rng(_SEED)
-    left = {form: {bug.name for bug in MODEL_BUGS if bug.applies(form)} for form in _drawn(rng)}
+    left = {form: {bug.name for bug in MODEL_BUGS if bug.applies(form)} for form in _drawn()}
     wanted = {bug.name: EACH for bug in MODEL_BUGS}
     chosen: list[Elsewhere] = []
     while any(wanted.values()):
@@ -42,8 +42,10 @@ def elsewhere(bugs: Sequence[ModelBug] = MODEL_BUGS) -> tuple[Elsewhere, ...]:
     return tuple(one for one in chosen if one.bugs)
 
 
-def _drawn(rng: np.random.Generator) -> list[Form]:
-    return list(dict.fromkeys(random_form(rng) for _ in range(_DRAWN)))
+@functools.cache
+def _drawn() -> tuple[Form, ...]:
+    rng = np.random.default_rng(_SEED)
+    return tuple(dict.fromkeys(random_form(rng) for _ in range(_DRAWN)))
 
 
 def _gain(applying: set[str], wanted: Mapping[str, int]) -> int:

@@ -171,8 +171,7 @@ class _Tracing:
     def structure(self) -> Structure:
         """How our values depend on one another."""
         reads = dict(self.graph.reads) | backward.reads(self.graph, self.pair.table, self.losses)
-        classes = self.pair.form.classifier
-        axes = functools.partial(axes_of, pooling=classes.pooling if classes else None)
+        axes = functools.partial(axes_of, form=self.pair.form)
         return Structure(reads, axes, self.graph.aliases, self.inputs.case.seen_BS)
 
     def explain(

@@ -39,9 +39,8 @@ def outcomes(
 
     def in_float64() -> Iterator[Outcome]:
         with EncoderSubject().session():
-            tiers = (encoder, optimizer, training, keys)
-            yield from encoder.outcomes_elsewhere(names)
-            yield from chain.from_iterable(tier.outcomes(names) for tier in tiers)
+            tiers = (encoder.outcomes, encoder.outcomes_elsewhere, optimizer.outcomes, training.outcomes, keys.outcomes)
+            yield from chain.from_iterable(tier(names) for tier in tiers)
 
     made: set[str] = set()
     for one in chain(in_float64(), precision.outcomes(names)):
