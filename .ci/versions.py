@@ -55,6 +55,7 @@ CHECKS = {
         *("-m", "parity", "check", "--jobs", "1", "--case", "ragged"),
         *("--config", "modernbert", "--config", "post", "--config", "llama"),
     ),
+    "types": ("-m", "mypy", "jax_encoder", "torch_ref", "parity", "train.py"),
     "tests": ("-m", "pytest", "-q", "-m", "not slow", "tests/parity/judge", "tests/parity/graph"),
 }
 
@@ -171,7 +172,7 @@ def requirements() -> list[str]:
     """What the checks import, as pyproject.toml has it; the packages themselves are those of the clone."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    tools = [one for one in project["dependency-groups"]["dev"] if one.startswith(("beartype", "pytest>"))]
+    tools = [one for one in project["dependency-groups"]["dev"] if one.startswith(("beartype", "mypy", "pytest>"))]
     return [*project["project"]["dependencies"], *extras["parity"], *extras["demo"], *tools]
 
 

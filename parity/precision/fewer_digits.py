@@ -150,7 +150,8 @@ def _rewritten(option: Any, narrow: Narrow) -> Any:
         return tuple(_rewritten(one, narrow) for one in option)
     if not isinstance(option, ClosedJaxpr):
         return option
-    shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in option.jaxpr.invars]
+    given: list[Any] = [variable.aval for variable in option.jaxpr.invars]
+    shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in given]
     return jax.make_jaxpr(lambda *arguments: _evaluate(option, arguments, narrow))(*shapes)
 
 
