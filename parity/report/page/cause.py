@@ -7,6 +7,7 @@ from parity.judge.verdict import Culprit, Element, Run
 from parity.report.causes import about_first
 from parity.report.page.markup import Html, classed, code, element, join, table
 from parity.report.page.places import written
+from parity.report.reach import beside, reached
 
 # Culprits of a run that have a card of their own, and known mistakes that are named on it.
 _CARDS, _NAMED = 6, 3
@@ -14,12 +15,13 @@ _CARDS, _NAMED = 6, 3
 
 def causes(run: Run) -> Html:
     """A card for every culprit of a failing run; without one, the first site that differs."""
+    reach = [classed("p", "", line.strip()) for line in (*reached(run), *beside(run))]
     if not run.culprits:
-        return _first_symptom(run)
+        return join([_first_symptom(run), *reach])
     cards = [_card(culprit, number) for number, culprit in enumerate(run.culprits[:_CARDS], start=1)]
     rest = [[code(one.site), written(one.comparison.error)] for one in run.culprits[_CARDS:]]
     more = [table(["also made at", "error"], rest, caption="further culprits")] if rest else []
-    return join([*cards, *more])
+    return join([*cards, *more, *reach])
 
 
 def _card(culprit: Culprit, number: int) -> Html:

@@ -38,6 +38,7 @@ def test_what_a_failure_reaches():
         "  no output and no derivative differs in this case: the effect cancels, or other inputs would show it"
     ]
     assert "\n".join(reached(nowhere)) in render(report_of(nowhere))
+    assert next(reached(nowhere)).strip() in to_html(report_of(nowhere))
     assert list(reached(run_of(*sites))) == [], "a binding that has no losses"
 
 
@@ -71,6 +72,7 @@ def test_inert_values_beside_a_failure_are_not_the_first():
     )
     assert list(beside(run)) == ["  beside it layers.0.masked_scores differs, at entries that reach nothing"]
     assert next(beside(run)) in lines
+    assert next(beside(run)).strip() in to_html(report_of(run))
     more = tuple(f"layers.{n}.masked_scores" for n in range(12))
     assert list(beside(run_of(inert=more))) == [
         "  beside it layers.0.masked_scores, layers.1.masked_scores, layers.2.masked_scores, layers.3.masked_scores, "

@@ -242,7 +242,7 @@ def test_draws_that_are_not_as_chance_has_them():
     good = agreeing("draws.steps", error=0.5, allowed=STATISTIC)
     report = report_of(run_of(agreeing()), run_of(good, rows, rate, case="draws", culprits=culprits))
     assert render(report).splitlines()[:10] == [
-        "parity FAIL semantic at draws.rows, first of 3 sites to differ; draws.steps still agrees",
+        "parity FAIL semantic at draws.rows, first of 2 values to differ (of 3); draws.steps still agrees",
         "  looks like: every row drops the same, in JAX (draws-rows-alike; residual after correcting for it: 0)",
         "  in variant one, case draws; differing runs: 1 of 2",
         "",
