@@ -52,12 +52,12 @@ MAY_KNOW = {
     "examples": {"jax_encoder", "torch_ref", "parity"},
     "train": {"jax_encoder"},
     "parity.encoder": {"jax_encoder", "torch_ref"},
-    "parity.encoder.random_config": {"jax_encoder.config"},
+    "parity.encoder.random_config": {"jax_encoder.config", "jax_encoder.classifier_config"},
     "parity.encoder.table": set(),
     "parity.encoder.form": {"jax_encoder.config", "jax_encoder.classifier_config"},
     "parity.encoder.variants": {"jax_encoder.config", "jax_encoder.classifier_config"},
-    "parity.encoder.weights": {"jax_encoder.config"},
-    "parity.fuzz": {"jax_encoder.config"},
+    "parity.encoder.weights": {"jax_encoder.config", "jax_encoder.classifier_config"},
+    "parity.fuzz": {"jax_encoder.config", "jax_encoder.classifier_config"},
     **{f"parity.{name}": {"jax_encoder", "torch_ref"} for name in QUESTIONS},
 }
 STANDALONE = ("classifier_config", "config", "errors", "presets", "versions")

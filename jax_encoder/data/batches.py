@@ -25,7 +25,7 @@ class Batches:
     """Training batches, each a pure function of (seed, step): nothing to save, nothing to rewind.
 
     Rows come from permutations laid end to end, one an epoch, so that no row is dropped and none comes twice in an
-    epoch. A batch is that of all processes together; each takes its slice.
+    epoch.
     """
 
     def __init__(self, rows: Rows, masking: Masking, *, batch_size: int, seed: int):

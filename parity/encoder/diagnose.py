@@ -21,6 +21,7 @@ from parity.encoder.inputs import Inputs, array
 from parity.encoder.sides import TorchSide, planted, run_torch
 from parity.graph import torch_graph
 from parity.judge import explain as planting
+from parity.judge.compare import SEMANTIC
 from parity.judge.locate import is_derivative
 from parity.judge.subject import Difference
 from parity.judge.verdict import Explanation
@@ -58,32 +59,50 @@ class Evidence:
 
 
 def explain(
-    evidence: Evidence, differences: Sequence[Difference], among: Collection[str] | None = None
+    evidence: Evidence,
+    differences: Sequence[Difference],
+    differing: Collection[str],
+    among: Collection[str] | None = None,
 ) -> list[tuple[Explanation, ...]]:
-    """For every difference the mistakes that explain it, in the catalogue's order.
+    """For every difference the mistakes that explain it, the likeliest first.
+
+    That is the one that changes what differs and leaves what agrees, at most sites: one layer alone cannot tell a
+    mistake in all layers from one in some. Of several such, the first in the catalogue.
 
     Args:
-        evidence: what is known of the case.
-        differences: at any sites.
+        evidence: of the case.
+        differences: that are to be explained.
+        differing: every site of this part that differs.
         among: names of the mistakes to try at all of them; None tries each where it can be made.
     """
-    sound = _computed(evidence, evidence.sound, differences)
-    tried: list[list[tuple[planting.Suspect, np.ndarray]]] = [[] for _ in differences]
+    backward = any(is_derivative(one.site) for one in differences)
+    sound = _computed(evidence, evidence.sound, backward)
+    seen = sound.keys() & differing
+    found: list[list[tuple[int, Explanation]]] = [[] for _ in differences]
     for bug in MODEL_BUGS:
-        if among is None:
-            concerned = [i for i, one in enumerate(differences) if re.fullmatch(bug.where, one.site)]
-        else:
-            concerned = list(range(len(differences))) if bug.name in among else []
+        concerned = [
+            i
+            for i, one in enumerate(differences)
+            if one.site in sound and (re.fullmatch(bug.where, one.site) if among is None else bug.name in among)
+        ]
         if not concerned or not bug.applies(evidence.inputs.form):
             continue
-        wrong = _with_bug(evidence, bug, [differences[i] for i in concerned])
-        for i in concerned:
-            if differences[i].site in wrong:
-                tried[i].append((planting.Suspect(bug.name, bug.mistake), wrong[differences[i].site]))
-    return [
-        planting.explain(suspects, sound[one.site], (one.actual, one.expected), _residual) if one.site in sound else ()
-        for one, suspects in zip(differences, tried, strict=True)
-    ]
+        wrong = _with_bug(evidence, bug, backward)
+        made = {i: _made(bug, differences[i], sound, wrong) for i in concerned}
+        if any(made.values()):
+            changed = {site for site in sound if site not in wrong or _residual(wrong[site], sound[site]) > SEMANTIC}
+            for i, explanations in made.items():
+                found[i] += [(len(changed ^ seen), one) for one in explanations]
+    return [tuple(one for _, one in sorted(each, key=lambda ranked: ranked[0])) for each in found]
+
+
+def _made(bug: ModelBug, difference: Difference, sound: Arrays, wrong: Arrays) -> tuple[Explanation, ...]:
+    """Whether this mistake explains this difference, and on which side."""
+    site, actual, expected = difference
+    if site not in wrong:
+        return ()
+    suspect = planting.Suspect(bug.name, bug.mistake)
+    return planting.explain([(suspect, wrong[site])], sound[site], (actual, expected), _residual)
 
 
 def _residual(one: np.ndarray, other: np.ndarray) -> float:
@@ -98,10 +117,10 @@ def _residual(one: np.ndarray, other: np.ndarray) -> float:
     return largest / scale if scale else math.inf if largest else 0.0
 
 
-def _with_bug(evidence: Evidence, bug: ModelBug, differences: Sequence[Difference]) -> dict[str, np.ndarray]:
-    """What a reference with the mistake computes at the sites; nothing if the mistake cannot be made here."""
+def _with_bug(evidence: Evidence, bug: ModelBug, backward: bool) -> Arrays:
+    """What a reference with the mistake computes; nothing if the mistake cannot be made here."""
     try:
-        return _computed(evidence, planted(copy_of(evidence.sound), bug), differences)
+        return _computed(evidence, planted(copy_of(evidence.sound), bug), backward)
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):
         return {}  # another form of encoder than the one it is made for
 
@@ -113,14 +132,12 @@ def copy_of(side: TorchSide) -> TorchSide:
     return other
 
 
-def _computed(evidence: Evidence, side: TorchSide, differences: Sequence[Difference]) -> dict[str, np.ndarray]:
-    """What a reference computes at the sites from the failing reference's values, and backward from its cotangents."""
+def _computed(evidence: Evidence, side: TorchSide, backward: bool) -> Arrays:
+    """What a reference computes from the failing reference's values, and backward from its cotangents."""
 
     def function() -> Any:
         return torch.func.functional_call(side, dict(evidence.overrides), (evidence.inputs, run_torch))
 
-    sites = [difference.site for difference in differences]
-    backward = any(is_derivative(site) for site in sites)
     with torch.set_grad_enabled(backward):
         graph = torch_graph.trace(function)
         given = {
@@ -129,7 +146,7 @@ def _computed(evidence: Evidence, side: TorchSide, differences: Sequence[Differe
             if np.isfinite(value).all()
         }
         values = graph.replay(given)
-        found = {name: array(value) for name, value in values.items() if name in sites}
+        found = {name: array(value) for name, value in values.items()}
         if not backward:
             return found
         assert evidence.cotangents is not None, "a derivative is explained with the cotangents of its loss"

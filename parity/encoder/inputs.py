@@ -4,6 +4,7 @@ Axes: B batch, T column, K target, D embed_dim, V vocabulary.
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -112,7 +113,7 @@ class Inputs:
             mask_BTS = torch_masks.from_segments(segments_BT)
             positions_BT = torch_masks.positions_from_segments(segments_BT)
         given = {"tokens_BT": tensor(case.tokens_BT), "token_types_BT": tensor(case.token_types_BT)}
-        return given | {"mask_BTS": mask_BTS, "positions_BT": positions_BT, "keeps": self._keeps()}
+        return given | {"mask_BTS": mask_BTS, "positions_BT": positions_BT, "keeps": self._keeps}
 
     def batch(self) -> Batch:
         """The case as training has it: without token types."""
@@ -123,6 +124,7 @@ class Inputs:
         assert targets is not None, "only a case with targets can be trained on"
         return Batch(case.tokens_BT, segments_BT, positions_BT, *targets)
 
+    @functools.cached_property
     def _keeps(self) -> torch_ref.EncoderKeeps | None:
         return None if self.key is None else keeps_of(self.key, self.form.config, self.case.tokens_BT.shape)
 

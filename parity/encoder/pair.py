@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -171,18 +171,17 @@ class _Tracing:
     def structure(self) -> Structure:
         """How our values depend on one another."""
         reads = dict(self.graph.reads) | backward.reads(self.graph, self.pair.table, self.losses)
-        classes = self.pair.form.classifier
-        axes = functools.partial(axes_of, pooling=classes.pooling if classes else None)
+        axes = functools.partial(axes_of, form=self.pair.form)
         return Structure(reads, axes, self.graph.aliases, self.inputs.case.seen_BS)
 
     def explain(
-        self, cotangents: Cotangents | None, differences: Sequence[Difference]
+        self, cotangents: Cotangents | None, differences: Sequence[Difference], differing: Collection[str]
     ) -> list[tuple[Explanation, ...]]:
         """The known mistakes behind each difference; of derivatives, with the reference's cotangents of their loss."""
         sound = TorchSide(self.pair.form).double().eval()
         self.pair.load(sound)
         evidence = Evidence(sound, self.inputs, self.overrides, self.theirs, cotangents)
-        named = explain(evidence, differences)
+        named = explain(evidence, differences, differing)
         return [
             one if difference.actual.size >= FEW else self._confirmed(evidence, difference.site, one)
             for difference, one in zip(differences, named, strict=True)
@@ -199,7 +198,7 @@ class _Tracing:
         sites = {backward.name_of(loss, source): source for source in self.graph.reads[loss]}
         derivatives = [Difference(site, ours[site], theirs[source]) for site, source in sites.items() if site in ours]
         evidence = dataclasses.replace(evidence, cotangents=Cotangents(loss, theirs))
-        found = explain(evidence, derivatives, {one.bug for one in named})
+        found = explain(evidence, derivatives, sites, {one.bug for one in named})
         confirmed = [{(one.bug, one.side) for one in of_one} for of_one in found]
         return tuple(one for one in named if confirmed and all((one.bug, one.side) in each for each in confirmed))
 

@@ -1,11 +1,14 @@
 """How parameters of our two encoders correspond, and how they are drawn at random: tables only, no framework."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
 
+from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from parity.cases.randomise import Rule
+from parity.encoder.form import Form
 from parity.encoder.table import Row, same
 from parity.judge.locate import value_of
 
@@ -73,20 +76,28 @@ def draws(config: EncoderConfig) -> list[Rule]:
     ]
 
 
-def axes_of(site: str, pooling: str | None = "first") -> str:
-    """The letters of a value's axes; of a parameter, in torch's layout: O out, I in.
+def axes_of(site: str, form: Form) -> str:
+    """The letters of a value's axes; of a parameter, in torch's layout: O out, I in. Nothing for a table, or a loss.
 
     Args:
-        site: its name.
-        pooling: of the classifier, which decides whether it has positions.
+        site: its name, or that of a derivative by it.
+        form: of the model, which decides how wide the tables are and whether a classifier has positions.
     """
     name = value_of(site)
-    if name.endswith((".weight", ".bias")):
-        return "" if "embedding" in name and "norm" not in name else "OI" if name.endswith("weight") else "O"
     part, _, last = name.rpartition(".")
+    if last in ("weight", "bias"):
+        table = re.fullmatch(r"encoder\.embedding\.(word|position|token_type)|encoder\.relative_bias\.table", part)
+        return "" if table else "O" if last == "bias" or part.endswith("norm") else "OI"
     if part == "classifier":
-        positions = "T" * (pooling is None or (pooling == "late" and last not in ("late_pooled", "logits")))
-        return f"B{positions}{'C' if last == 'logits' else 'D'}"
+        return _of_classifier(last, form.classifier)
     if part == "pooler" or name == "mean_pool":
         return "BD"
+    if part in ("embedding", "head") and last != "logits":
+        return "BTD" if form.config.table_dim is None else "BTE"
     return _AXES.get(last, "BTD" if name not in ("projection", "mlm", "trained") else "")
+
+
+def _of_classifier(value: str, classes: ClassifierConfig | None) -> str:
+    pooling = classes.pooling if classes else None
+    positions = pooling is None or (pooling == "late" and value not in ("late_pooled", "logits"))
+    return f"B{'T' * positions}{'C' if value == 'logits' else 'D'}"

@@ -7,17 +7,20 @@ come from a short list: every new one makes JAX compile all its operations once 
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 
+from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from parity.cases.case import Case, from_segments
+from parity.encoder import random_config
 from parity.encoder.bugs.catalogue import find
 from parity.encoder.form import Form
 from parity.encoder.pair import Pair
+from parity.encoder.random_config import Chooser
 from parity.encoder.session import in_dtype
 from parity.errors import MismatchError, UsageError
 from parity.judge.check import Compared, compare_trace
@@ -26,7 +29,7 @@ from parity.judge.rounding import measure, ratio
 from parity.judge.verdict import PrecisionRun, SiteError
 from parity.precision.deployed import Deployed
 
-VERSION = 1
+VERSION = 2
 DTYPES = ("float64", "float32", "bfloat16")
 
 
@@ -36,7 +39,12 @@ class Scale(NamedTuple):
     batch: int
     length: int
     table_dim: int
-    sizes: dict[str, Any]
+    sizes: dict[str, int]
+
+    def draw(self, choose: Chooser, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of one encoder."""
+        tables = (None, self.table_dim) if drawn["mlm_activation"] is not None else (None,)
+        return {**self.sizes, "table_dim": choose.one_of(tables), "num_token_types": choose.one_of((2, 0, 1, 4))}
 
 
 SCALES = (
@@ -50,10 +58,10 @@ MASKS = ("all", "lengths", "left", "segments", "anything")
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One encoder on one input.
+    """One model on one input.
 
     Attributes:
-        config: of the encoder.
+        form: of the model.
         batch, length: B and T.
         mask: kind of the mask, one of MASKS.
         positions: whether positions are given; rows by segments always have theirs.
@@ -61,7 +69,7 @@ class Problem:
         dtype: "float64" compares values and derivatives, the others their rounding.
     """
 
-    config: EncoderConfig
+    form: Form
     batch: int
     length: int
     mask: str
@@ -72,7 +80,7 @@ class Problem:
     def case(self) -> Case:
         """The input."""
         rng = np.random.default_rng(self.seed)
-        shape, config = (self.batch, self.length), self.config
+        shape, config = (self.batch, self.length), self.form.config
         columns_BT = np.broadcast_to(np.arange(self.length, dtype=np.int32), shape).copy()
         segments_BT = _segments(self.mask, shape, rng)
         positions_BT = rng.integers(0, config.max_len, shape, np.int32) if self.positions else columns_BT
@@ -110,63 +118,32 @@ def _segments(mask: str, shape: tuple[int, int], rng: np.random.Generator) -> np
     return np.ones(shape, np.int32)
 
 
+class Drawn(NamedTuple):
+    """Chance from a search that shrinks what it finds."""
+
+    draw: Callable[[st.SearchStrategy], Any]
+
+    def one_of(self, choices: Sequence[Any]) -> Any:
+        return self.draw(st.sampled_from(choices))
+
+    def integer(self, low: int, high: int) -> int:
+        return self.draw(st.integers(low, high))
+
+
 @st.composite
 def drawn(draw: Callable[[st.SearchStrategy], Any], dtypes: tuple[str, ...] = DTYPES) -> Problem:
-    """All forms that a config allows, the plainest first."""
-    scale = draw(st.sampled_from(SCALES))
+    """All forms that a model may have, the plainest first."""
+    choose = Drawn(draw)
+    scale = choose.one_of(SCALES)
+    room = random_config.Scale(layers=3, window=max(1, scale.length - 2), sizes=scale.draw)
     return Problem(
-        draw(_configs(scale)),
+        random_config.draw_form(choose, room),
         scale.batch,
         scale.length,
-        mask=draw(st.sampled_from(MASKS)),
-        positions=draw(st.booleans()),
-        seed=draw(st.integers(0, 2**16)),
-        dtype=draw(st.sampled_from(dtypes)),
-    )
-
-
-@st.composite
-def _configs(draw: Callable[[st.SearchStrategy], Any], scale: Scale) -> EncoderConfig:
-    layers = draw(st.integers(1, 3))
-    position_kind = draw(st.sampled_from(("learned", "sinusoidal", "rotary")))
-    order = draw(st.sampled_from(("post", "pre")))
-    rates = st.sampled_from((0.0, 0.1, 0.4))
-    windows = st.none() | st.integers(1, max(1, scale.length - 2))
-    thetas = st.sampled_from((10_000.0, 10.0, 160_000.0))
-    groups = draw(st.sampled_from((tuple(range(layers)), (0,) * layers)))
-    shared = len(set(groups)) < layers
-    per_layer = (lambda each: (draw(each),) * layers) if shared else (lambda each: tuple(draw(each) for _ in groups))
-    buckets = draw(st.sampled_from((0, 4, 8)))
-    heads = scale.sizes["num_heads"]
-    return EncoderConfig(
-        **scale.sizes,
-        num_layers=layers,
-        layer_groups=groups,
-        num_key_value_heads=draw(st.sampled_from([each for each in (heads, 1, 2, 3) if heads % each == 0])),
-        relative_buckets=buckets,
-        relative_max_distance=buckets and draw(st.sampled_from((8, 20))),
-        **draw(_heads(scale)),
-        num_token_types=draw(st.sampled_from((2, 0, 1, 4))),
-        position_kind=position_kind,
-        position_offset=draw(st.integers(0, 2)) if position_kind == "learned" else 0,
-        rope_thetas=per_layer(thetas) if position_kind == "rotary" else (),
-        windows=per_layer(windows),
-        norm_order=order,
-        norm_kind=draw(st.sampled_from(("layer", "rms"))),
-        norm_eps=draw(st.sampled_from((1e-12, 1e-5, 1e-3))),
-        norm_bias=draw(st.sampled_from((True, False))),
-        embedding_norm=draw(st.sampled_from((True, False))),
-        first_attention_norm=order == "post" or shared or draw(st.sampled_from((True, False))),
-        final_norm=draw(st.sampled_from((False, True))),
-        mlp_kind=draw(st.sampled_from(("dense", "gated"))),
-        activation=draw(st.sampled_from(("gelu_exact", "gelu_tanh", "relu", "silu"))),
-        attention_bias=draw(st.sampled_from((True, False))),
-        mlp_bias=draw(st.sampled_from((True, False))),
-        embedding_dropout=draw(rates),
-        attention_dropout=draw(rates),
-        residual_dropout=draw(rates),
-        init_std=0.02,
-        scan_layers=draw(st.sampled_from((True, False))),
+        mask=choose.one_of(MASKS),
+        positions=choose.one_of((False, True)),
+        seed=choose.integer(0, 2**16),
+        dtype=choose.one_of(dtypes),
     )
 
 
@@ -175,16 +152,15 @@ def values(problem: Problem, plant: str | None = None) -> Compared:
 
     Args:
         problem: what to run.
-        plant: a mistake of the catalogue to make in the reference, where its config allows it.
+        plant: a mistake of the catalogue to make in the reference, where its form allows it.
 
     Raises:
         MismatchError: the two sides cannot be brought together.
         SideError: one of them raised.
     """
-    form = Form(problem.config)
-    pair = Pair.build(form, seed=problem.seed)
+    pair = Pair.build(problem.form, seed=problem.seed)
     bug = None if plant is None else find(plant)
-    if bug is not None and bug.applies(form):
+    if bug is not None and bug.applies(problem.form):
         pair = pair.with_bug(bug, "torch")
     return compare_trace(pair(problem.case()))
 
@@ -199,7 +175,7 @@ def rounding(problem: Problem) -> PrecisionRun:
     with in_dtype(problem.dtype):
         program = None
         for seed in range(problem.seed, problem.seed + DRAWS):
-            pair = Deployed.build(Form(problem.config), problem.dtype, seed)
+            pair = Deployed.build(problem.form, problem.dtype, seed)
             program = program or pair.program()
             trace = pair.trace(dataclasses.replace(problem, seed=seed).case(), program)
             drawn.append(measure(trace, problem.dtype))
@@ -226,7 +202,10 @@ def reason_of(problem: Problem, plant: str | None = None) -> str:
 
 def to_json(problem: Problem, plant: str | None, reason: str) -> str:
     """A replay file: the problem, and what it showed."""
-    fields = dataclasses.asdict(problem) | {"config": json.loads(problem.config.to_json())}
+    form = problem.form
+    model = {**form._asdict(), "config": json.loads(form.config.to_json())}
+    model |= {"classifier": None if form.classifier is None else dataclasses.asdict(form.classifier)}
+    fields = {**vars(problem), "form": model}
     return json.dumps({"version": VERSION, "plant": plant, "reason": reason, "problem": fields}, indent=2) + "\n"
 
 
@@ -240,24 +219,12 @@ def from_json(text: str) -> tuple[Problem, str | None, str]:
         record = json.loads(text)
         if record["version"] != VERSION:
             raise UsageError(f"a replay file of version {record['version']!r} cannot be read, must be {VERSION}")
-        fields = record["problem"]
-        config = EncoderConfig.from_json(json.dumps(fields.pop("config")))
-        return Problem(config=config, **fields), record["plant"], record["reason"]
+        fields, model = record["problem"], record["problem"].pop("form")
+        config = EncoderConfig.from_json(json.dumps(model.pop("config")))
+        classes = model.pop("classifier")
+        form = Form(config, classifier=None if classes is None else ClassifierConfig(**classes), **model)
+        return Problem(form=form, **fields), record["plant"], record["reason"]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"not a replay file: {type(error).__name__}: {error}") from error
-
-
-@st.composite
-def _heads(draw: Callable[[st.SearchStrategy], Any], scale: Scale) -> dict[str, Any]:
-    """The tables' width and the head that goes back to it."""
-    table_dim = draw(st.sampled_from((None, scale.table_dim)))
-    activation = draw(st.sampled_from(("gelu_exact", "relu") if table_dim else ("gelu_exact", None)))
-    return {
-        "table_dim": table_dim,
-        "mlm_activation": activation,
-        "mlm_transform_bias": activation is not None and draw(st.booleans()),
-        "mlm_decoder_bias": draw(st.sampled_from((True, False))),
-        "mlm_tied": draw(st.sampled_from((True, False))),
-    }

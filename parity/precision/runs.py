@@ -12,7 +12,7 @@ import numpy as np
 
 from parity.cases.case import make_case
 from parity.encoder.form import Form
-from parity.encoder.random_config import random_config
+from parity.encoder.random_config import random_form
 from parity.encoder.session import in_dtype
 from parity.encoder.variants import sizes_of, variants
 from parity.errors import MismatchError, UsageError
@@ -73,9 +73,9 @@ def precision_runs(
 
 
 def random_forms(count: int, seed: int) -> dict[str, Form]:
-    """Encoders of random form and sizes; the first of a larger count are those of a smaller one."""
+    """Models of random form and sizes; the first of a larger count are those of a smaller one."""
     rng = np.random.default_rng(seed)
-    return {f"config {index}": Form(random_config(rng)) for index in range(count)}
+    return {f"config {index}": random_form(rng) for index in range(count)}
 
 
 def outcomes(names: frozenset[str] | None = None, *, variant: str = "post", case: str = "ragged") -> Iterator[Outcome]:

@@ -34,19 +34,19 @@ def outcomes(
 
     Args:
         names: of the mistakes; None takes all.
-        progress: called with a mistake's name when it was made on the first side.
+        progress: called with a mistake's name when it was made for the first time.
     """
 
     def in_float64() -> Iterator[Outcome]:
         with EncoderSubject().session():
-            tiers = (encoder, optimizer, training, keys)
-            yield from chain.from_iterable(tier.outcomes(names) for tier in tiers)
+            tiers = (encoder.outcomes, encoder.outcomes_elsewhere, optimizer.outcomes, training.outcomes, keys.outcomes)
+            yield from chain.from_iterable(tier(names) for tier in tiers)
 
-    last = ""
+    made: set[str] = set()
     for one in chain(in_float64(), precision.outcomes(names)):
-        if one.bug != last:
+        if one.bug not in made:
             progress(one.bug)
-        last = one.bug
+        made.add(one.bug)
         yield one
 
 

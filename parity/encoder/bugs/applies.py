@@ -70,6 +70,11 @@ def has_windows(config: EncoderConfig) -> bool:
 
 
 @on
+def some_layer_sees_all(config: EncoderConfig) -> bool:
+    return None in config.windows
+
+
+@on
 def windows_can_narrow(config: EncoderConfig) -> bool:
     """Each holds at least two keys to each side: a window of one has no narrower one."""
     return any(config.windows) and all(window is None or window > 1 for window in config.windows)

@@ -247,5 +247,6 @@ ATTENTION_BUGS = (
         where=_site("(masked_scores|weights)"),
         first=_site("masked_scores"),
         plant=wrapped(masks, "window", _causal),
+        applies=applies.some_layer_sees_all,  # elsewhere it is a window to the left only
     ),
 )

@@ -113,11 +113,20 @@ MLP_BUGS = (
     ),
     ModelBug(
         name="mlp-up-bias-dropped",
-        mistake="the bias of the MLP's first projection not loaded",
-        where=r"layers\.\d+\.mlp\.pre_activation",
+        mistake="the bias of the MLP's widening projection not loaded",
+        where=r"layers\.\d+\.mlp\.(pre_activation|up)",
         plant=zero("mlp.up.bias"),
         in_jax=lambda plot, _: plot.change("mlp.up.bias", lambda bias: bias * 0),
-        applies=applies.has(mlp_bias=True, mlp_kind="dense"),
+        applies=applies.has(mlp_bias=True),
+    ),
+    ModelBug(
+        name="mlp-gate-bias-dropped",
+        mistake="the bias of the MLP's gate not loaded",
+        where=r"layers\.\d+\.mlp\.pre_activation",
+        plant=zero("mlp.gate.bias"),
+        in_jax=lambda plot, _: plot.change("mlp.gate.bias", lambda bias: bias * 0),
+        variant="gated",
+        applies=applies.has(mlp_bias=True, mlp_kind="gated"),
     ),
     ModelBug(
         name="mlp-bias-dropped",

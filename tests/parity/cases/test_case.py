@@ -81,11 +81,6 @@ def test_left_padding_starts_at_position_zero():
     assert case.positions_BT[-1].tolist() == [0] * 12 + [1]
 
 
-def test_an_unknown_case_is_a_key_error():
-    with pytest.raises(KeyError, match="raged"):
-        make_case("raged", SIZES)
-
-
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

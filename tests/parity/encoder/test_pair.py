@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from jax_encoder.config import EncoderConfig
 from parity.cases.case import CASE_NAMES
 from parity.encoder import variants as encoder_variants
 from parity.encoder.form import Form
@@ -32,7 +31,6 @@ CASES = {
 RUNS = [pytest.param(name, CASE_NAMES[:2], id=f"{name}-fast") for name in FAST] + [
     pytest.param(name, cases, id=name, marks=pytest.mark.slow) for name, cases in CASES.items()
 ]
-OPTIONS = [field.name for field in dataclasses.fields(EncoderConfig)]
 
 
 @pytest.mark.parametrize(("name", "cases"), RUNS)
@@ -46,29 +44,6 @@ def test_both_frameworks_compute_the_same_function(name, cases):
             assert comparison.error * room < SEMANTIC, f"{comparison.error} at {comparison.site} leaves too little room"
     replayed = {run.case for run in report.runs if run.replayed}
     assert replayed == {CASE_NAMES[0]}
-
-
-@pytest.mark.parametrize("option", ["norm_order", "norm_kind", "activation", "mlp_kind", "position_kind"])
-def test_the_matrix_has_every_value_of_every_choice(option):
-    choices = EncoderConfig.__dataclass_fields__[option].type.__args__
-    assert {getattr(config, option) for config in CONFIGS.values()} == set(choices)
-
-
-@pytest.mark.parametrize(
-    "option",
-    ["norm_bias", "embedding_norm", "first_attention_norm", "final_norm", "attention_bias", "mlp_bias", "scan_layers"],
-)
-def test_the_matrix_has_both_values_of_every_switch(option):
-    assert {getattr(config, option) for config in CONFIGS.values()} == {True, False}
-
-
-def test_the_matrix_varies_every_other_option():
-    for option in ("norm_eps", "num_token_types", "position_offset", "windows", "rope_thetas", "attention_dropout"):
-        assert len({getattr(config, option) for config in CONFIGS.values()}) > 1, option
-    orders = {(config.norm_order, config.final_norm) for config in CONFIGS.values()}
-    assert orders == {(order, final) for order in ("pre", "post") for final in (True, False)}
-    thetas = CONFIGS["rotary"].rope_thetas
-    assert len(set(thetas)) == len(thetas) > 1
 
 
 def test_dropout_masks_are_the_same_in_both_and_do_drop():

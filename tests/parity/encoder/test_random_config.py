@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -6,17 +7,20 @@ import pytest
 from jax_encoder.config import EncoderConfig
 from parity.cases.adequacy import inadequacies
 from parity.cases.case import CASE_NAMES, make_case
-from parity.encoder.random_config import random_config
+from parity.encoder.form import Form
+from parity.encoder.random_config import Scale, choices, draw_form, random_form
 from parity.encoder.variants import sizes_of
 from parity.precision.runs import random_forms
+from tests.parity.encoder.options import missing
 
-CONFIGS = [form.config for form in random_forms(200, seed=0).values()]
+FORMS = list(random_forms(200, seed=0).values())
+CONFIGS = [form.config for form in FORMS]
 SIZES = ("vocab_size", "max_len", "embed_dim", "num_layers", "num_heads", "head_dim", "mlp_dim", "num_token_types")
 
 
-def test_equal_seeds_give_equal_encoders_and_few_are_the_first_of_many():
-    assert list(random_forms(3, seed=0).items()) == list(random_forms(200, seed=0).items())[:3]
-    assert random_config(np.random.default_rng(1)) not in CONFIGS
+def test_equal_seeds_give_equal_models_and_few_are_the_first_of_many():
+    assert list(random_forms(3, seed=0).values()) == FORMS[:3]
+    assert random_form(np.random.default_rng(1)) not in FORMS
 
 
 def test_no_two_sizes_are_equal():
@@ -34,16 +38,53 @@ def test_every_case_is_adequate_for_every_encoder(case):
         assert inadequacies(make_case(case, sizes), sizes) == ()
 
 
+def test_every_value_of_every_option_is_drawn():
+    classifiers = [form.classifier for form in FORMS if form.classifier is not None]
+    assert missing(CONFIGS) == []
+    assert missing(classifiers) == []
+    assert 0 < len(classifiers) < len(FORMS)
+    for option in ("pooler", "deployed", "drops"):
+        assert {getattr(form, option) for form in FORMS} == {True, False}
+
+
+@pytest.mark.parametrize("numbers", ["norm_eps", "embedding_dropout", "attention_dropout", "residual_dropout"])
+def test_numbers_are_drawn_from_several(numbers):
+    assert len({getattr(config, numbers) for config in CONFIGS}) > 2
+
+
+class Plainest:
+    """Takes what comes first."""
+
+    def one_of(self, choices):
+        return choices[0]
+
+    def integer(self, low, high):
+        return low
+
+
+def test_what_comes_first_is_of_berts_form():
+    tiny = EncoderConfig.tiny()
+    sizes = {name: getattr(tiny, name) for name in (*SIZES, "table_dim") if name != "num_layers"}
+    form = draw_form(Plainest(), Scale(layers=3, window=5, sizes=lambda choose, drawn: sizes))
+    one_layer = {"num_layers": 1, "layer_groups": (0,), "windows": (None,)}
+    rates = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), 0.0)
+    assert form == Form(dataclasses.replace(tiny, **one_layer, **rates))
+
+
 @pytest.mark.parametrize(
-    "option", [field.name for field in dataclasses.fields(EncoderConfig) if field.name not in SIZES]
+    ("hint", "plain", "expected"),
+    [
+        (bool, False, (False, True)),
+        (Literal["a", "b", "c"], "b", ("b", "a", "c")),
+        (Literal["a", "b"] | None, "b", ("b", "a", None)),
+        (Literal["a", "b"] | None, None, (None, "a", "b")),
+        (int, 3, ()),
+        (int | None, None, ()),
+        (tuple[int, ...], (), ()),
+    ],
 )
-def test_every_option_is_drawn(option):
-    drawn = {getattr(config, option) for config in CONFIGS}
-    field = EncoderConfig.__dataclass_fields__[option].type
-    choices = {True, False} if field is bool else set(getattr(field, "__args__", ()))
-    if all(isinstance(choice, str | bool) for choice in choices):
-        assert drawn >= choices
-    assert len(drawn) > 1
+def test_the_choices_of_a_type(hint, plain, expected):
+    assert choices(hint, plain) == expected
 
 
 def test_forms_that_exclude_each_other_are_both_drawn():

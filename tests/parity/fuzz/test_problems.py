@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from parity import cli
+from parity.encoder.form import Form
 from parity.encoder.variants import variants
 from parity.errors import UsageError
 from parity.fuzz import problems as fuzz
@@ -19,9 +20,7 @@ from parity.judge.verdict import SiteError
 # Beartype samples containers at random, also those of a config that a strategy draws.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 
-PLAIN = Problem(
-    config=variants()["post"].config, batch=5, length=13, mask="lengths", positions=False, seed=0, dtype="float64"
-)
+PLAIN = Problem(form=variants()["post"], batch=5, length=13, mask="lengths", positions=False, seed=0, dtype="float64")
 
 
 @settings(max_examples=200)
@@ -32,9 +31,9 @@ def test_problems_are_valid(problem):
     assert case.tokens_BT.shape == case.positions_BT.shape == shape
     assert case.mask_BTS.shape == (*shape, problem.length)
     assert case.mask_BTS.any()
-    assert case.tokens_BT.max() < problem.config.vocab_size
-    assert case.positions_BT.max() < problem.config.max_len
-    assert (case.token_types_BT is None) == (problem.config.num_token_types == 0)
+    assert case.tokens_BT.max() < problem.form.config.vocab_size
+    assert case.positions_BT.max() < problem.form.config.max_len
+    assert (case.token_types_BT is None) == (problem.form.config.num_token_types == 0)
     assert (case.segments_BT is None) == (problem.mask != "segments")
     if case.segments_BT is not None:
         assert case.segments_BT.min() >= 0
@@ -49,8 +48,8 @@ def test_what_a_saturated_softmax_leaves_is_no_difference():
     sizes = {"vocab_size": 17, "max_len": 5, "embed_dim": 4, "num_heads": 1, "num_key_value_heads": 1, "head_dim": 2}
     form = {"mlp_dim": 3, "num_layers": 1, "layer_groups": (0,), "windows": (None,), "num_token_types": 0}
     plain = {"embedding_norm": False, "mlm_transform_bias": False, "embedding_dropout": 0.4}
-    config = replace(PLAIN.config, **sizes, **form, **plain)
-    assert reason_of(Problem(config, 1, 2, mask="all", positions=False, seed=3112, dtype="float64")) == ""
+    config = replace(PLAIN.form.config, **sizes, **form, **plain)
+    assert reason_of(Problem(Form(config), 1, 2, mask="all", positions=False, seed=3112, dtype="float64")) == ""
 
 
 @given(drawn())
@@ -63,9 +62,12 @@ def test_a_file_holds_the_problem(problem):
     [
         ("{", "not a replay file: JSONDecodeError"),
         ("[]", "not a replay file: TypeError"),
-        ('{"version": 0}', "a replay file of version 0 cannot be read, must be 1"),
-        ('{"version": 1}', "not a replay file: KeyError: 'problem'"),
-        ('{"version": 1, "plant": null, "reason": "", "problem": {"config": {}}}', "the encoder config has unknown"),
+        ('{"version": 0}', "a replay file of version 0 cannot be read, must be 2"),
+        ('{"version": 2}', "not a replay file: KeyError: 'problem'"),
+        (
+            '{"version": 2, "plant": null, "reason": "", "problem": {"form": {"config": {}}}}',
+            "not a replay file: ValueError: the encoder config",
+        ),
     ],
 )
 def test_another_file_is_refused(text, message):
@@ -88,9 +90,8 @@ def test_a_side_that_raises_is_the_reason(monkeypatch):
 
 
 def test_a_loss_of_digits_is_found_and_repeated(tmp_path, monkeypatch, capsys):
-    coarse = replace(
-        PLAIN, config=replace(PLAIN.config, num_layers=1, layer_groups=(0,), windows=(None,)), dtype="float32"
-    )
+    config = replace(PLAIN.form.config, num_layers=1, layer_groups=(0,), windows=(None,))
+    coarse = replace(PLAIN, form=Form(config), dtype="float32")
     assert reason_of(coarse) == ""
     coarser = {np.dtype("float32"): np.dtype("bfloat16")}
     monkeypatch.setattr("jax_encoder.norm.at_least_float32", lambda dtype: coarser.get(np.dtype(dtype), dtype))
@@ -135,7 +136,7 @@ def test_what_few_entries_come_to_by_luck_is_no_loss_of_digits(dtype):
         attention_dropout=0.1,
         residual_dropout=0.1,
     )
-    lucky = Problem(config, batch=1, length=2, mask="anything", positions=True, seed=16, dtype=dtype)
+    lucky = Problem(Form(config), batch=1, length=2, mask="anything", positions=True, seed=16, dtype=dtype)
     assert reason_of(lucky) == ""
 
 
@@ -145,7 +146,7 @@ def test_a_side_that_raises_is_repeated_as_an_error(tmp_path, monkeypatch, capsy
     assert cli.main(["replay", str(tmp_path / "found.json")]) == 3
     out = capsys.readouterr().out
     assert out.startswith("parity ERROR in variant found, case fuzz: torch raised RuntimeError: unflatten")
-    assert "\n  raised at torch_ref/attention.py:" in out
+    assert "\n  raised at tests/parity/fuzz/test_problems.py:" in out
 
 
 @pytest.mark.slow
@@ -157,8 +158,8 @@ def test_command_line_finds_shrinks_and_repeats(tmp_path, monkeypatch, capsys):
     problem, plant, reason = from_json((tmp_path / "found.json").read_text())
     assert plant == "gelu-tanh"
     assert reason == "layers.0.mlp.post_activation differs"
-    assert (problem.config.num_layers, problem.batch, problem.length) == (1, *fuzz.SCALES[0][:2])
-    assert problem.config.position_kind == "learned"
+    assert (problem.form.config.num_layers, problem.batch, problem.length) == (1, *fuzz.SCALES[0][:2])
+    assert problem.form.config.position_kind == "learned"
     assert cli.main(["replay", "found.json", "--json", "report.json"]) == 1
     out = capsys.readouterr().out
     assert out.startswith("parity FAIL semantic at layers.0.mlp.post_activation")

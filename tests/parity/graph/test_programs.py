@@ -73,8 +73,13 @@ def test_giving_back_frees_maps():
 
 
 def test_where_the_system_does_not_tell_nothing_happens(monkeypatch):
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
+    programs.give_back(limit=0)
+    assert cleared.pop()
     monkeypatch.setattr(Path, "read_bytes", lambda self: (_ for _ in ()).throw(FileNotFoundError()))
     programs.give_back(limit=0)
+    assert not cleared
 
 
 @pytest.mark.parametrize(("whole", "compiled"), [(False, [False, True, False]), (True, [True, True, True])])

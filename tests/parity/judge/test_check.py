@@ -245,7 +245,7 @@ def chain(*, actual, expected, local) -> Trace:
     explanation = Explanation("doubled", "twice as much", "JAX", 0.0)
     structure = Structure(reads, lambda site: "D")
 
-    def explain(differences):
+    def explain(differences, differing):
         return [(explanation,) for _ in differences]
 
     part = Part(sites(actual), sites(expected), lambda: sites(local), explain=explain)

@@ -1,12 +1,13 @@
 """The self-test's own table, and the command that fills it."""
 
+import re
+
 import pytest
 
 from parity import cli
-from parity.encoder import outcomes as encoder
 from parity.encoder.bugs.catalogue import MODEL_BUGS
 from parity.encoder.bugs.draws import DRAWS_BUGS
-from parity.errors import MismatchError, UsageError
+from parity.errors import UsageError
 from parity.judge.outcome import Outcome
 from parity.optimizer.bugs import OPTIMIZER_BUGS
 from parity.precision.bugs import PRECISION_BUGS
@@ -83,6 +84,7 @@ def test_names_are_unique_in_every_tier(bugs):
     names = [bug.name for bug in bugs]
     assert len(set(names)) == len(names) >= 3
     assert set(names) <= set(tiers.NAMES)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names), "they are typed: selftest --bug NAME"
 
 
 @pytest.mark.slow
@@ -130,14 +132,3 @@ def test_what_no_tier_measured_is_a_dash_and_counts_for_nothing():
     assert "| all | 2 | 2 | 2 | 1 of 1 | 1 of 1 |" in table
     assert "| `x64-off` | JAX | precision | yes | yes | – | – |" in table
     assert "not" not in table.partition("<details>")[0].replace("without a mistake, no", "")
-
-
-def test_sides_that_cannot_be_brought_together_are_caught_but_not_located():
-    class Unfit:
-        config = None
-
-        def with_bug(self, bug, side):
-            raise MismatchError("shapes do not fit")
-
-    found = encoder.outcome(MODEL_BUGS[0], "torch", lambda variant: Unfit())
-    assert (found.caught, found.located, found.said) == (True, False, "shapes do not fit")
