@@ -262,6 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
     given = parser.parse_args(arguments)
     os.chdir(ROOT)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # none is needed
     importlib.import_module("tests.conftest")  # what takes long, once for all forks
     places = [Path(place) for place in given.place]
     paths = [path for place in places for path in (sorted(place.glob("*.py")) if place.is_dir() else [place])]

@@ -99,7 +99,7 @@ def indices(at: np.ndarray, axis: Axis) -> str:
     labels, size = axis.labels[at], len(axis.labels)
     steps = np.unique(np.diff(at))
     if len(at) == 1:
-        text = f"{axis.one} {labels[0]}"
+        text = f"{axis.one} {labels.item()}"
     elif len(at) == 2 or len(steps) > 1 or (steps[0] > 1 and len(at) < 4):
         text = f"{axis.many} {listed(labels.tolist())}"
     elif steps[0] > 1:
@@ -139,8 +139,10 @@ def _band(differs: np.ndarray, axes: Sequence[Axis]) -> Iterator[str]:
     queries, keys = np.nonzero(differs_TS)
     distances = np.unique(keys - queries)
     least, most = int(np.abs(distances).min()), int(np.abs(distances).max())
-    if distances.min() > 0 or distances.max() < 0:
-        yield f"only at keys {'after' if distances[0] > 0 else 'before'} their query"
+    if distances[0] > 0:
+        yield "only at keys after their query"
+    if distances[-1] < 0:
+        yield "only at keys before their query"
     if least == most:
         yield f"only at keys {least} away from their query" if least else "only at a query's own position"
     elif least > 1 and distances[0] < 0 < distances[-1]:

@@ -151,6 +151,8 @@ def band(wanted, shape: tuple[int, int] = (13, 13)) -> tuple[str, ...]:
         (lambda d: abs(d) <= 7, ()),  # more than half of the row
         (lambda d: (d >= 1) & (d <= 3), ("after their query", "keys up to 3 away from")),
         (lambda d: (abs(d) >= 3) & (abs(d) <= 5), ("keys 3 or more away from",)),
+        (lambda d: (d == -4) | (d == 5), ("keys 4 or more away from",)),
+        (lambda d: (d == -5) | (d == 4), ("keys 4 or more away from",)),
     ],
 )
 def test_distances_are_told_where_they_say_something(wanted, said):
