@@ -17,9 +17,9 @@ from parity.encoder.bugs.catalogue import MODEL_BUGS, find
 from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.variants import sizes_of, variants
-from parity.judge.check import compare_trace
+from parity.judge.check import compare_trace, run_of
 from parity.judge.compare import SEMANTIC
-from parity.judge.verdict import Report, Run
+from parity.judge.verdict import Report
 from parity.report.text import headline, render
 from tests.parity.encoder.test_outcomes import pair_of
 
@@ -117,8 +117,7 @@ def report_of(name: str) -> Report:
     bug = find(name)
     pair = pair_of(bug.variant)
     found = compare_trace(pair.with_bug(bug, "torch")(make_case(bug.case, sizes_of(pair.form.config))))
-    run = Run(bug.variant, bug.case, found.comparisons, (), found.replayed, found.culprits)
-    return Report("", SEMANTIC, {}, (run,))
+    return Report("", SEMANTIC, {}, (run_of(bug.variant, bug.case, found),))
 
 
 def test_the_example_of_a_failure_is_one_and_is_read_line_by_line():

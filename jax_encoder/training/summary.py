@@ -17,6 +17,7 @@ _STYLES = {
     Result.NOT_CHECKED: "yellow",
     Result.PASSED: "bold green",
     Result.FAILED: "bold red",
+    Result.RAISED: "bold red",
     Result.CRASHED: "bold red",
 }
 

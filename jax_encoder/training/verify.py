@@ -20,8 +20,13 @@ class Result(enum.Enum):
 
     NOT_CHECKED = "not asked for, or torch is not there"
     PASSED = "PASS"
-    FAILED = "anything else that the harness reports"
+    FAILED = "FAIL or VACUOUS"
+    RAISED = "ERROR: a side raised, the report says where"
     CRASHED = "the harness came to no report"
+
+
+# By the exit status of a harness that came to a report.
+_RESULTS = {0: Result.PASSED, 1: Result.FAILED, 3: Result.RAISED}
 
 
 class Verdict(NamedTuple):
@@ -33,7 +38,7 @@ class Verdict(NamedTuple):
     @property
     def status(self) -> int:
         """The exit status of the run that asked."""
-        return {Result.FAILED: 1, Result.CRASHED: 3}.get(self.result, 0)
+        return {Result.FAILED: 1, Result.RAISED: 3, Result.CRASHED: 3}.get(self.result, 0)
 
 
 def verify(folder: RunFolder) -> Verdict:
@@ -58,10 +63,11 @@ def verify(folder: RunFolder) -> Verdict:
         check=False,
     )
     first_line = process.stdout.partition("\n")[0]
-    if process.returncode in (0, 1) and first_line.startswith("parity "):
+    result = _RESULTS.get(process.returncode)
+    if result is not None and first_line.startswith("parity "):
         with written_whole(folder.parity_text) as temporary:
             temporary.write_text(process.stdout, encoding="utf-8")
-        return Verdict(first_line, Result.FAILED if process.returncode else Result.PASSED)
+        return Verdict(first_line, result)
     folder.parity_json.unlink(missing_ok=True)
     ended = f"{shlex.join(['python', *command])} {_how_it_ended(process.returncode)}"
     with written_whole(folder.parity_output) as temporary:

@@ -59,7 +59,10 @@ class Evidence:
 
 
 def explain(
-    evidence: Evidence, differences: Sequence[Difference], differing: Collection[str]
+    evidence: Evidence,
+    differences: Sequence[Difference],
+    differing: Collection[str],
+    among: Collection[str] | None = None,
 ) -> list[tuple[Explanation, ...]]:
     """For every difference the mistakes that explain it, the likeliest first.
 
@@ -70,13 +73,18 @@ def explain(
         evidence: of the case.
         differences: that are to be explained.
         differing: every site of this part that differs.
+        among: names of the mistakes to try at all of them; None tries each where it can be made.
     """
     backward = any(is_derivative(one.site) for one in differences)
     sound = _computed(evidence, evidence.sound, backward)
     seen = sound.keys() & differing
     found: list[list[tuple[int, Explanation]]] = [[] for _ in differences]
     for bug in MODEL_BUGS:
-        concerned = [i for i, one in enumerate(differences) if re.fullmatch(bug.where, one.site) and one.site in sound]
+        concerned = [
+            i
+            for i, one in enumerate(differences)
+            if one.site in sound and (re.fullmatch(bug.where, one.site) if among is None else bug.name in among)
+        ]
         if not concerned or not bug.applies(evidence.inputs.form):
             continue
         wrong = _with_bug(evidence, bug, backward)

@@ -35,6 +35,7 @@ from parity.judge.check import compare_trace
 from parity.judge.compare import Comparison
 from parity.judge.crash import running
 from parity.judge.locate import feedable
+from parity.judge.relations import FEW
 from parity.judge.sites import Site, leaves, paths
 from parity.judge.subject import Difference, Part, Structure, Trace
 from parity.judge.verdict import Explanation
@@ -153,6 +154,20 @@ class _Tracing:
         """Our program, cut at its values."""
         return self.pair.jax.graph(self.params, self.jax_inputs)
 
+    @functools.cached_property
+    def ours(self) -> tuple[Site, ...]:
+        """Our values, as the program that is deployed computes them."""
+        return self.pair.jax.values(self.params, self.jax_inputs)
+
+    @functools.cached_property
+    def given(self) -> jax_graph.Values:
+        """The reference's values, as far as they can stand in the place of ours."""
+        return {
+            site.name: jnp.asarray(self.theirs[site.name])
+            for site in self.ours
+            if site.name in self.theirs and feedable(site.value, self.theirs[site.name])
+        }
+
     def structure(self) -> Structure:
         """How our values depend on one another."""
         reads = dict(self.graph.reads) | backward.reads(self.graph, self.pair.table, self.losses)
@@ -166,28 +181,40 @@ class _Tracing:
         sound = TorchSide(self.pair.form).double().eval()
         self.pair.load(sound)
         evidence = Evidence(sound, self.inputs, self.overrides, self.theirs, cotangents)
-        return explain(evidence, differences, differing)
+        named = explain(evidence, differences, differing)
+        return [
+            one if difference.actual.size >= FEW else self._confirmed(evidence, difference.site, one)
+            for difference, one in zip(differences, named, strict=True)
+        ]
+
+    def _confirmed(self, evidence: Evidence, loss: str, named: tuple[Explanation, ...]) -> tuple[Explanation, ...]:
+        """Those mistakes behind a loss that explain its derivatives, too: one number alone names nothing."""
+        if not named or loss not in self.losses:
+            return ()
+        theirs = backward.of_torch(self.values, loss, {})[0]
+        one = backward.Backward(loss, self.graph, self.pair.table)
+        own = {site.name: site.value for site in self.ours}
+        ours = {site.name: site.value for site in one.replay(self.params, self.jax_inputs, self.given, theirs, own)}
+        sites = {backward.name_of(loss, source): source for source in self.graph.reads[loss]}
+        derivatives = [Difference(site, ours[site], theirs[source]) for site, source in sites.items() if site in ours]
+        evidence = dataclasses.replace(evidence, cotangents=Cotangents(loss, theirs))
+        found = explain(evidence, derivatives, sites, {one.bug for one in named})
+        confirmed = [{(one.bug, one.side) for one in of_one} for of_one in found]
+        return tuple(one for one in named if confirmed and all((one.bug, one.side) in each for each in confirmed))
 
     def _run_torch(self) -> dict[str, torch.Tensor]:
         with running("torch"):
             taps = torch.func.functional_call(self.pair.torch_model, self.overrides, (self.inputs, run_torch))
         return dict(zip(paths(taps), leaves(taps), strict=True))
 
-    def _replayed(self, given: jax_graph.Values) -> tuple[Site, ...]:
+    def _replayed(self) -> tuple[Site, ...]:
         with running("JAX"):
-            return sites(self.graph.replay(self.params, self.jax_inputs, given))
+            return sites(self.graph.replay(self.params, self.jax_inputs, self.given))
 
     def _parts(self) -> Iterator[Part]:
-        ours = self.pair.jax.values(self.params, self.jax_inputs)
-        given = {
-            site.name: jnp.asarray(self.theirs[site.name])
-            for site in ours
-            if site.name in self.theirs and feedable(site.value, self.theirs[site.name])
-        }
         expected = tuple(Site(name, value) for name, value in self.theirs.items())
-        replay = functools.partial(self._replayed, given)
-        yield Part(ours, expected, replay, explain=functools.partial(self.explain, None))
-        own = {site.name: site.value for site in ours}
+        yield Part(self.ours, expected, self._replayed, explain=functools.partial(self.explain, None))
+        own = {site.name: site.value for site in self.ours}
         params = dict(self.pair.torch_model.named_parameters()) | self.overrides
         gradients = self.graph.backward(self.params, self.jax_inputs, self.losses)
         for loss in self.losses:
@@ -197,7 +224,7 @@ class _Tracing:
             theirs = backward.of_torch(self.values, loss, params)
             actual = one.ours(on_values, on_params)
             expected = one.theirs(*theirs)
-            again = functools.partial(one.replay, self.params, self.jax_inputs, given, theirs[0], own)
+            again = functools.partial(one.replay, self.params, self.jax_inputs, self.given, theirs[0], own)
             named = functools.partial(self.explain, Cotangents(loss, theirs[0]))
             yield Part(actual, expected, again, one.scales(theirs[0]), named)
             del on_values, on_params, actual, expected, theirs, again, named  # before the next loss's are made

@@ -50,7 +50,7 @@ class Alike(NamedTuple):
     blind: int
 
 
-def limit(variance: np.ndarray | float, chance: float) -> np.ndarray:
+def limit(variance: np.ndarray | float, chance: float) -> np.ndarray | float:
     """How far a sum of independent terms of at most 1 may be from its mean.
 
     Args:

@@ -10,6 +10,7 @@ than chance leaves in as many entries.
 Axes: K slices or masks, E entries, C coordinates.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -70,9 +71,24 @@ class Drawn(NamedTuple):
         return sum(axis in OUTER for axis in self.axes)
 
     @property
+    def entries(self) -> int:
+        """How many one mask has."""
+        return math.prod(self.dropped.shape[self.outer :])
+
+    @property
     def layers(self) -> int:
         """How many layers have a mask of this place; 1 outside of them."""
         return self.dropped.shape[self.axes.index("layer")] if "layer" in self.axes else 1
+
+    def of_layer(self, layer: int) -> "Drawn":
+        """The masks of one layer."""
+        axis = self.axes.index("layer")
+        return self._replace(axes=self.axes[:axis] + self.axes[axis + 1 :], dropped=self.dropped.take(layer, axis=axis))
+
+    def slices(self, axis: str) -> np.ndarray:
+        """Those along an axis, each as one row."""
+        index = self.axes.index(axis)
+        return np.moveaxis(self.dropped, index, 0).reshape(self.dropped.shape[index], -1)
 
 
 class _Found(NamedTuple):
@@ -127,44 +143,60 @@ def _within(one: Drawn, each: float) -> tuple[list[_Found], Drawn]:
     found: dict[str, _Found] = {}
     guilty: set[str] = set()
     while True:
-        tested = {axis: alike for axis, alike in _along(one, each) if axis not in guilty}
-        found |= {axis: _of_axis(one, axis, alike) for axis, alike in tested.items()}
-        failing = [axis for axis, alike in tested.items() if alike.excess > 1]
+        tested = {axis: _worst(tests) for axis, tests in _along(one, each) if axis not in guilty}
+        for axis, (pair, alike) in tested.items():
+            site = f"draws.{one.place}.{plural(axis).replace('-', '_')}"
+            found[axis] = _told(site, one.dropped, alike, pair, f"draws-{plural(axis)}-alike")
+        failing = [axis for axis, (_, alike) in tested.items() if alike.excess > 1]
         if not failing:
             return list(found.values()), one
-        worst = max(failing, key=lambda axis: abs(tested[axis].share))
+        worst = max(failing, key=lambda axis: abs(tested[axis][1].share))
         guilty.add(worst)
         if worst in one.axes:
             one = one._replace(dropped=one.dropped.take([0], axis=one.axes.index(worst)))
 
 
-def _along(one: Drawn, each: float) -> Iterator[tuple[str, Alike]]:
-    """What slices along each axis have in common, and neighbours."""
-    for index, (axis, size) in enumerate(zip(one.axes, one.dropped.shape, strict=True)):
+def _along(one: Drawn, each: float) -> Iterator[tuple[str, list[tuple[str, Alike]]]]:
+    """What slices along each axis have in common, and neighbours; of every layer, whose rate may be another.
+
+    Yields axes with their tests, each with the words for its worst pair.
+    """
+    parts = [one.of_layer(layer) for layer in range(one.layers)] if "layer" in one.axes else [one]
+    for axis, size in zip(one.axes, one.dropped.shape, strict=True):
+        of = [one] if axis == "layer" else parts
         if size > 1:
-            yield axis, chance.alike(np.moveaxis(one.dropped, index, 0).reshape(size, -1), each)
-    flat_KE = one.dropped.reshape(int(np.prod(one.dropped.shape[: one.outer])), -1)
-    distances = [2**power for power in range(flat_KE.shape[1].bit_length() - 1)]
-    found = [chance.alike(_apart(flat_KE, distance), each / len(distances)) for distance in distances]
-    if found:
-        worst = max(range(len(found)), key=lambda i: found[i].excess)
-        beyond, blind = sum(alike.beyond for alike in found), sum(alike.blind for alike in found)
-        pair = (0, distances[worst])
-        yield _NEIGHBOURS, found[worst]._replace(pair=pair, beyond=beyond, blind=blind, pairs=len(found))
+            tests = [chance.alike(part.slices(axis), each / len(of)) for part in of]
+            yield axis, [_in_words(plural(axis), alike, i, len(of)) for i, alike in enumerate(tests)]
+    distances = [2**power for power in range(one.entries.bit_length() - 1)]
+    if distances:
+        share = each / (len(distances) * len(parts))
+        yield (
+            _NEIGHBOURS,
+            [
+                (f"values {distance:,} entries apart", chance.alike(_apart(part, distance), share))
+                for part in parts
+                for distance in distances
+            ],
+        )
 
 
-def _apart(flat_KE: np.ndarray, distance: int) -> np.ndarray:
-    """Entries as pairs so far apart, none in two pairs: the first ones, and the second ones."""
-    E = flat_KE.shape[1]
-    blocks = flat_KE[:, : E // (2 * distance) * 2 * distance].reshape(-1, 2, distance)
-    return np.stack([blocks[:, 0].ravel(), blocks[:, 1].ravel()])
-
-
-def _of_axis(one: Drawn, axis: str, alike: Alike) -> _Found:
+def _in_words(what: str, alike: Alike, layer: int, layers: int) -> tuple[str, Alike]:
     i, j = alike.pair
-    pair = f"values {j:,} entries apart" if axis == _NEIGHBOURS else f"{plural(axis)} {i} and {j}"
-    site = f"draws.{one.place}.{plural(axis).replace('-', '_')}"
-    return _told(site, one.dropped, alike, pair, f"draws-{plural(axis)}-alike")
+    return f"{what} {i} and {j}{f' of layer {layer}' if layers > 1 else ''}", alike
+
+
+def _worst(tests: Sequence[tuple[str, Alike]]) -> tuple[str, Alike]:
+    """Several tests as one: the worst of them, and counts of all."""
+    words, worst = max(tests, key=lambda test: test[1].excess)
+    counts = {name: sum(getattr(alike, name) for _, alike in tests) for name in ("beyond", "pairs", "blind")}
+    return words, worst._replace(**counts)
+
+
+def _apart(one: Drawn, distance: int) -> np.ndarray:
+    """Entries of each mask as pairs so far apart, none in two pairs: the first ones, and the second ones."""
+    flat_KE = one.dropped.reshape(-1, one.entries)
+    blocks = flat_KE[:, : one.entries // (2 * distance) * 2 * distance].reshape(-1, 2, distance)
+    return np.stack([blocks[:, 0].ravel(), blocks[:, 1].ravel()])
 
 
 def _told(site: str, dropped: np.ndarray, alike: Alike, pair: str, name: str) -> _Found:
@@ -231,8 +263,7 @@ def _rates(one: Drawn, rates: Mapping[str, float], each: float) -> Iterator[_Fou
         yield _rate(f"draws.{one.place}.rate", one, rates, each)
         return
     for layer in range(one.layers):
-        here = one._replace(dropped=one.dropped.take(layer, axis=one.axes.index("layer")))
-        yield _rate(f"draws.layers.{layer}.{one.place}.rate", here, rates, each)
+        yield _rate(f"draws.layers.{layer}.{one.place}.rate", one.of_layer(layer), rates, each)
 
 
 def _rate(site: str, one: Drawn, rates: Mapping[str, float], each: float) -> _Found:

@@ -83,7 +83,7 @@ def fitting_shapes(actual: tuple[int, ...], expected: tuple[int, ...]) -> str:
     if len(actual) == len(expected) and all(1 in (a, e) or a == e for a, e in zip(actual, expected, strict=True)):
         return "they broadcast: an axis was summed or kept as 1"
     shorter, longer = sorted(without, key=len)
-    if len(longer) == len(shorter) + 1 and any(longer[:i] + longer[i + 1 :] == shorter for i in range(len(longer))):
+    if any(longer[:i] + longer[i + 1 :] == shorter for i in range(len(longer))):
         return "one has an axis more"
     return "neither a transposition nor a reshape fits"
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.errors import MismatchError
+from parity.judge.relations import FEW
 from parity.judge.sites import Site, collect
 from parity.judge.verdict import Explanation, PrecisionRun, SiteError
 
@@ -105,7 +106,8 @@ def measure(trace: PrecisionTrace, dtype: str) -> tuple[SiteError, ...]:
 def explain(trace: PrecisionTrace, site: str, bugs: Sequence[BugTrace]) -> tuple[Explanation, ...]:
     """The mistakes that give our side the values it has at `site`, or nearly so; the best first, each in its best form.
 
-    There are none where the error cannot be measured, nor where our side has it without any of them.
+    There are none where the error cannot be measured or is that of one number or two, nor where our side has it without
+    any of them.
 
     Args:
         trace: with our error in it.
@@ -118,6 +120,8 @@ def explain(trace: PrecisionTrace, site: str, bugs: Sequence[BugTrace]) -> tuple
         return ()
     assert expected is not None, "without it there is no finite error"
     assert actual is not None, "without it there is no finite error"
+    if expected.size < FEW:
+        return ()
     scale, found = _without_fill(expected), []
     for bug in bugs:
         with_bug = _named(bug.ours, site)

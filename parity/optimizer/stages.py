@@ -259,12 +259,20 @@ class Explainer:
         return self._found[step, stage]
 
     def _of(self, side: Side, step: int, stage: str) -> Arrays:
-        """What a side makes of one stage of the reference's step; the reference, what it did make."""
+        """What a side makes of one stage of the reference's step; the reference, what it did make.
+
+        Of a stage that is a single number, those of all steps together: one number alone names nothing.
+        """
         if stage == "schedule":
             return {"": side.schedule()}
+        value = self._at(side, step, stage)
+        if value is None or isinstance(value, Mapping):
+            return value or {}
+        return {"": np.stack([self._at(side, one, stage) for one in self._made])}
+
+    def _at(self, side: Side, step: int, stage: str) -> Any:
         given = self._made[step]
-        value = getattr(given.values, stage) if side is self._sides[1] else replay(side, given, stage)
-        return value if isinstance(value, Mapping) else {} if value is None else {"": value}
+        return getattr(given.values, stage) if side is self._sides[1] else replay(side, given, stage)
 
 
 def _residual(one: Arrays, other: Arrays, like: Arrays) -> float:

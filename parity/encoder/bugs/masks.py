@@ -143,7 +143,7 @@ MASK_BUGS = (
     ),
     ModelBug(
         name="mask-nan-leak",
-        mistake="NaN at a padded position times weight 0",
+        mistake="what stands at padding not zeroed, so that NaN there would reach tokens: times weight 0 it is NaN",
         source="pytorch#101967",
         where=r"embedding\.(word|total)|layers\.\d+\.attention\.(query|key|value)|mean_pool|"
         r"classifier\.(pooled|late_pooled)",

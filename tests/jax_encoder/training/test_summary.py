@@ -132,6 +132,26 @@ if "parity" in sys.orig_argv:
 """
 
 
+RAISED = """
+import os, sys
+
+if "parity" in sys.orig_argv:
+    print("parity ERROR in variant run, case held-out: JAX raised ValueError: no\\n  raised at a.py:1", flush=True)
+    os._exit(3)
+"""
+
+
+def test_a_side_that_raised_is_reported(folder, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(RAISED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    verdict, shown = screen(folder, check_parity=True)
+    assert verdict == Verdict("parity ERROR in variant run, case held-out: JAX raised ValueError: no", Result.RAISED)
+    assert verdict.status == 3
+    assert folder.parity_text.read_text().endswith("\n  raised at a.py:1\n")
+    assert not folder.parity_output.exists()
+    assert str(folder.parity_text) in shown
+
+
 def test_a_check_that_was_killed_says_by_what(folder, tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(KILLED)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

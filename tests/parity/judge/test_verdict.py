@@ -1,5 +1,6 @@
 import pytest
 
+from parity.judge.compare import STATISTIC
 from parity.judge.verdict import Report, Verdict, judge, vacuities, worst
 from tests.parity.helpers import agreeing, run_of
 
@@ -69,6 +70,14 @@ def test_the_worst_is_the_largest_error_and_a_problem_before_any():
     assert worst(runs[:1]) == (runs[0], DIFFERS)
     assert worst(runs)[1].site == "c"
     assert worst(()) is None
+
+
+def test_a_statistic_is_the_worst_only_where_it_is_beyond_its_limit_or_alone():
+    within, beyond = (agreeing("draws.rows", error=error, allowed=STATISTIC) for error in (0.5, 2.0))
+    assert worst((run_of(within), run_of(agreeing("a"))))[1].site == "a"
+    assert worst((run_of(beyond), run_of(agreeing("a"))))[1] == beyond
+    assert worst((run_of(within),))[1] == within
+    assert [run_of(*one).by_chance for one in ((), (within,), (within, agreeing("a")))] == [False, True, False]
 
 
 def test_runs_by_variant_keep_their_order():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from parity.judge.check import check
-from parity.judge.compare import SEMANTIC
+from parity.judge.compare import SEMANTIC, STATISTIC
 from parity.judge.verdict import (
     Culprit,
     Element,
@@ -58,6 +58,14 @@ def test_a_pass_shows_first_how_close_it_was():
     assert [one["id"] for one in tree.of("section")] == ["spread", "run-0", "matrix", "settings", "provenance"]
     assert headline(report) in tree.words
     assert "the run with the largest error" in tree.words
+
+
+def test_draws_are_no_relative_error():
+    drawn = run_of(agreeing("draws.rows", error=0.25, allowed=STATISTIC), case="draws")
+    tree = Tree(to_html(Report("a", SEMANTIC, {}, (run_of(agreeing()), drawn))))
+    assert "largest relative error 1.0e-15" in tree.words
+    assert "variants x cases 1 x 1" in tree.words
+    assert "In variant one, case ragged, the run with the largest error" in tree.words
 
 
 def test_a_real_failure():

@@ -3,9 +3,10 @@ import math
 import numpy as np
 
 from parity.judge.check import check
-from parity.judge.compare import SEMANTIC
+from parity.judge.compare import SEMANTIC, STATISTIC
 from parity.judge.rounding import ExplainedRun
-from parity.judge.verdict import Explanation, PrecisionRun, Report, Run, Setting, SiteError
+from parity.judge.verdict import Culprit, Explanation, PrecisionRun, Report, Run, Setting, SiteError
+from parity.report.html import to_html
 from parity.report.text import headline, render
 from tests.parity import helpers as toy
 from tests.parity.helpers import agreeing, run_of
@@ -214,3 +215,44 @@ def test_values_that_cannot_be_measured():
         report = report_of(run_of(agreeing()), precision=(precise(error),))
         assert headline(report).endswith(f"a in float32, the only value to lose digits (of 1): {side}'s {why}")
         assert "inf, allowed 16" in render(report)
+
+
+def test_draws_are_counted_by_themselves_and_are_no_relative_error():
+    drawn = run_of(agreeing("draws.rows", error=0.25, allowed=STATISTIC), case="draws")
+    text = render(report_of(run_of(agreeing()), drawn))
+    assert text.startswith(
+        "parity PASS: 1 variant x 1 case, 2 comparisons, draws of 1 variant; worst relative error 1.0e-15 at site "
+    )
+    assert text.splitlines()[3].split() == ["one", "1", "1", "1.0e-15", "site", "(ragged)", "PASS"]
+    assert headline(report_of(drawn)) == (
+        "parity PASS: draws of 1 variant, 1 comparison; "
+        "the largest, at draws.rows (one), is 0.25 of what chance may leave"
+    )
+
+
+def test_draws_that_are_not_as_chance_has_them():
+    rows, rate = (
+        agreeing(f"draws.{name}", error=40.0, allowed=STATISTIC, worst_index=None) for name in ("rows", "rate")
+    )
+    named = Explanation("draws-rows-alike", "every row drops the same", "JAX", 0.0)
+    culprits = (
+        Culprit("draws.rows", (), rows, explanations=(named,), shape=("rows 0 and 1: correlation 1.0000",)),
+        Culprit("draws.rate", (), rate, shape=("0.2 of 6 values are dropped",)),
+    )
+    good = agreeing("draws.steps", error=0.5, allowed=STATISTIC)
+    report = report_of(run_of(agreeing()), run_of(good, rows, rate, case="draws", culprits=culprits))
+    assert render(report).splitlines()[:10] == [
+        "parity FAIL semantic at draws.rows, first of 3 sites to differ; draws.steps still agrees",
+        "  looks like: every row drops the same, in JAX (draws-rows-alike; residual after correcting for it: 0)",
+        "  in variant one, case draws; differing runs: 1 of 2",
+        "",
+        "2 things are not as chance has them",
+        "  draws.rows  rows 0 and 1: correlation 1.0000  draws-rows-alike",
+        "  draws.rate  0.2 of 6 values are dropped       -",
+        "",
+        "  draws.steps  float64 (2, 3)            0.5 of what chance may leave",
+        "> draws.rows   float64 (2, 3)            40 of what chance may leave",
+    ]
+    page = to_html(report)
+    assert "40 times what chance may leave" in page
+    assert "keys of dropout" in page

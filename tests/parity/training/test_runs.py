@@ -8,12 +8,23 @@ import pytest
 import torch
 
 from jax_encoder.errors import InputError
+from jax_encoder.training import evaluation
 from parity import cli
+from parity.encoder.bugs.model import Patch
 from parity.judge.verdict import Verdict
 from parity.training.bugs import TRAINING_BUGS
 from parity.training.course import PRESETS, prepare
 from parity.training.follow import Result, Scales, allowed, compare_results, distances
-from parity.training.runs import JaxRun, Lesson, TorchRun, check_training, compare_training, outcome, outcomes
+from parity.training.runs import (
+    JaxRun,
+    Lesson,
+    TorchRun,
+    check_training,
+    compare_mistaken,
+    compare_training,
+    outcome,
+    outcomes,
+)
 from tests.jax_encoder.training.helpers import write_corpus
 from torch_ref.training import Trainer
 
@@ -45,11 +56,52 @@ def test_both_sides_agree_at_every_step(report, lesson):
     assert report.verdict is Verdict.PASS
     (run,) = report.runs
     assert (run.variant, run.case) == ("bert", f"{STEPS} steps")
-    assert len(run.comparisons) == STEPS * (3 + len(lesson.names))
+    assert len(run.comparisons) == STEPS * (3 + len(lesson.names)) + 2 * 3
     assert run.comparisons[0].site == "step 1 learning_rate"
-    assert run.comparisons[-1].site == f"step {STEPS} parameter head.norm.bias"
+    assert run.comparisons[-4].site == f"step {STEPS} parameter head.norm.bias"
     assert max(one.error for one in run.comparisons) < 1e-11
     assert run.culprits == run.replayed == ()
+
+
+def test_the_first_and_the_last_parameters_are_evaluated(report, lesson):
+    found = {one.site: one for one in report.runs[0].comparisons if " evaluation " in one.site}
+    assert [*found] == [
+        f"step {step} evaluation {what}" for step in (1, STEPS) for what in ("loss", "accuracy", "targets")
+    ]
+    batches = list(lesson.course.held_out)
+    assert len(batches) >= 2
+    assert len({batch.weights.sum() for batch in batches}) > 1
+    assert found["step 1 evaluation targets"].expected == sum(batch.weights.sum() for batch in batches)
+    assert found["step 1 evaluation loss"].expected > found[f"step {STEPS} evaluation loss"].expected > 1
+
+
+def test_the_reference_is_evaluated_with_nothing_dropped_although_there_are_masks(lesson):
+    assert all(batch.keeps is not None for batch in lesson.held_out)
+    trainer = TorchRun(lesson, lesson.start)._trainer
+    bare = [batch._replace(keeps=None) for batch in lesson.held_out]
+    assert trainer.evaluate(bare) == trainer.evaluate(lesson.held_out)
+    assert float(sum(trainer.sums(batch)[0] for batch in lesson.held_out)) != float(
+        sum(trainer.sums(batch)[0] for batch in bare)
+    )
+
+
+@pytest.mark.parametrize("bug", [bug for bug in TRAINING_BUGS if bug.in_jax], ids=lambda bug: bug.name)
+def test_a_mistake_in_our_evaluation_is_caught_and_named(bug, lesson):
+    found = outcome(bug, compare_mistaken(lesson.course, bug.in_jax), "JAX")
+    assert found[:7] == (bug.name, "JAX", "training", True, True, True, True), found.said
+    assert found.said.startswith("step 1 evaluation loss; step 1 evaluation loss (")
+
+
+def test_our_evaluation_may_be_wrong_in_a_way_that_has_no_name(lesson):
+    def plant(patch: Patch) -> None:
+        plain = evaluation.evaluate
+        patch.set(evaluation, "evaluate", lambda *given: plain(*given)._replace(loss=1.0))
+
+    (run,) = compare_mistaken(lesson.course, plant).runs
+    (culprit,) = run.culprits
+    assert culprit.site == "step 1 evaluation loss"
+    assert culprit.reads[0] == "step 1 parameter encoder.embedding.word.weight"
+    assert culprit.explanations == ()
 
 
 def test_everything_is_trained_with_dropout_in_unequal_parts(lesson):
@@ -147,6 +199,14 @@ def test_what_the_steps_cannot_show_makes_them_no_proof(lesson, monkeypatch):
     )
 
 
+def test_held_out_batches_with_equally_many_targets_show_no_mean_of_means(lesson, monkeypatch):
+    monkeypatch.setattr(lesson, "held_out", (lesson.held_out[0],) * 2)
+    assert (
+        "all held-out batches have equally many targets: it does not matter how they are weighed"
+        in compare_training(lesson).runs[0].inadequate
+    )
+
+
 @pytest.mark.slow
 def test_the_self_test_says_what_happened():
     (found,) = outcomes(frozenset({"zero-grad-forgotten"}))
@@ -181,6 +241,7 @@ def test_what_rounding_alone_moves_is_judged_by_how_far_it_could_have_moved():
     assert scales.of("step 2 parameter bias") == 0.75
     assert scales.of("step 2 learning_rate") == 0.5
     assert scales.of("step 2 loss") == 0
+    assert scales.of("step 2 evaluation accuracy") == 1
     noise = [result(parameter={"bias": np.array([value, -value])}) for value in (1e-15, 3e-15)]
     assert all(one.agrees for one in compare_results(2, *noise, scales))
     assert not all(one.agrees for one in compare_results(2, *noise, Scales()))
