@@ -230,7 +230,9 @@ def _investigate(
     residual = functools.partial(_residual, scales=scales)
     explanations = planting.explain(wrong, clean, (actual, expected), residual)
     if all(" evaluation " in comparison.site for comparison, _ in made) and residual(actual, clean) > SEMANTIC:
-        explanations += _dropping(actual._replace(evaluation=laboratory.undropped(actual)), clean, residual, laboratory)
+        with running("JAX"):
+            undropped = actual._replace(evaluation=laboratory.undropped(actual))
+        explanations += _dropping(undropped, clean, residual, laboratory)
     ours, theirs = (dict(sites(step, result)) for result in (actual, expected))
     return replayed, tuple(
         Culprit(

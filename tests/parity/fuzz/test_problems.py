@@ -146,7 +146,7 @@ def test_a_side_that_raises_is_repeated_as_an_error(tmp_path, monkeypatch, capsy
     assert cli.main(["replay", str(tmp_path / "found.json")]) == 3
     out = capsys.readouterr().out
     assert out.startswith("parity ERROR in variant found, case fuzz: torch raised RuntimeError: unflatten")
-    assert "\n  raised at torch_ref/attention.py:" in out
+    assert "\n  raised at tests/parity/fuzz/test_problems.py:" in out
 
 
 @pytest.mark.slow

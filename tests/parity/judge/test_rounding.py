@@ -218,16 +218,22 @@ def test_the_mistake_that_gives_our_values_explains_them():
     assert 0 < second.residual < 1e-3
 
 
-def test_half_of_the_error_must_go():
-    trace = traced(np.float32([1.5]), np.float32([1.0]), np.array([1.0]))
-    for value, explained in ((1.5, True), (1.25, True), (1.75, True), (1.2421875, False), (1.7578125, False)):
-        found = explain(trace, "x", [bug("it", np.float32([value]))])
-        assert [one.residual for one in found] == [abs(value - 1.5)] * explained
+@pytest.mark.parametrize(
+    ("value", "size", "explained"),
+    [
+        *((1.5, 3, True), (1.25, 3, True), (1.75, 3, True), (1.2421875, 3, False), (1.7578125, 3, False)),
+        *((1.5, 2, False), (1.5, 1, False)),  # of one number or two nothing is told
+    ],
+)
+def test_half_of_the_error_must_go(value, size, explained):
+    trace = traced(np.full(size, 1.5, np.float32), np.ones(size, np.float32), np.ones(size))
+    found = explain(trace, "x", [bug("it", np.full(size, value, np.float32))])
+    assert [one.residual for one in found] == [abs(value - 1.5)] * explained
 
 
 def test_a_mistake_that_gives_other_sites_or_shapes_explains_nothing():
-    trace = traced(np.float32([[1.5], [1.5]]), np.float32([[1.0], [1.0]]), np.ones((2, 1)))
-    same, elsewhere = Site("x", np.float32([[1.5], [1.5]])), Site("y", np.float32([[1.5], [1.5]]))
+    trace = traced(np.full((3, 1), 1.5, np.float32), np.ones((3, 1), np.float32), np.ones((3, 1)))
+    same, elsewhere = (Site(name, np.full((3, 1), 1.5, np.float32)) for name in "xy")
     narrow = Site("x", np.float32([[1.5]]))
     for sites_of_bug, explained in (((same,), True), ((elsewhere,), False), ((narrow,), False), ((), False)):
         assert bool(explain(trace, "x", [BugTrace("it", "it is", sites_of_bug)])) == explained

@@ -169,3 +169,20 @@ def test_a_report_names_what_was_compared():
 def test_unknown_names_are_status_2(capsys, option, what):
     assert cli.main(["optimizer", option, "adamax"]) == 2
     assert capsys.readouterr().err.startswith(f"python -m parity: no {what} is called adamax; there are: ")
+
+
+def test_a_side_that_raises_is_an_error_and_the_others_go_on(monkeypatch):
+    plain = binding.JaxSide.clip
+
+    def clip(self, gradient):
+        if max(float(np.abs(array).max()) for array in gradient.values()) < 1e-5:
+            raise FloatingPointError("too small")
+        return plain(self, gradient)
+
+    monkeypatch.setattr(binding.JaxSide, "clip", clip)
+    report = check_optimizers(variants=["sgd-linear"], cases=["gradient-1", "gradient-1e-7"])
+    assert report.verdict is Verdict.ERROR
+    sound, raised = report.runs
+    assert sound.crash is None
+    assert len(sound.comparisons) > 100
+    assert (raised.crash.side, raised.crash.message) == ("JAX", "too small")
