@@ -99,7 +99,7 @@ def test_the_reference_raises(pair):
 
 def test_a_planted_mistake_that_raises_is_caught_and_no_more(pair):
     bug = ModelBug(name="raises", mistake="", where="", plant=patched(torch_masks, "window", lambda mask, _: mask[0]))
-    found = outcome(bug, "torch", lambda variant: pair)
+    found = outcome(bug, "torch", pair)
     assert (found.caught, found.first, found.located, found.named) == (True, False, False, False)
     assert found.said.startswith("torch raised ")
 
