@@ -5,7 +5,7 @@ Axes: B batch, T query position, S key position, N heads, D embed_dim, E width o
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import numpy as np
 from jax_encoder import dropout
 from jax_encoder.config import EncoderConfig
 from parity.errors import MismatchError
+from parity.graph.programs import Options, known
 from parity.judge import chance
 from parity.judge.check import attempt
 from parity.judge.crash import running
@@ -37,6 +38,11 @@ _WITHIN = ("row", "position", "channel")
 
 # Rows are drawn for a check of so many comparisons.
 _COMPARISONS = 1000
+
+# As many at most, for each is compared with each; where they are too few, the run says so.
+_ROWS = 4096
+
+_WELL: Options = {"xla_backend_optimization_level": 3}
 
 Keys = Sequence[Sequence[jax.Array]]  # by step, then by micro-batch
 
@@ -65,8 +71,9 @@ def _judged(variant: str, config: EncoderConfig, keys: Keys | None) -> Run:
         keys = [[jax.random.key(step, impl="rbg")] for step in range(STEPS)] if keys is None else keys
         shapes = _shapes(config, len(keys) * len(keys[0]))
         shape_BT = max(rows for rows, *_ in shapes.values()), config.head_dim
-        # Compiled anew every time: a mistake may be planted in what is called.
-        draw = jax.jit(lambda key: drawn_masks(config, shape_BT, key))
+        # Compiled anew every time: a mistake may be planted in what is called. And well, whatever the process asks for:
+        # what draws a hundred million values runs forty times as long otherwise.
+        draw = jax.jit(lambda key: drawn_masks(config, shape_BT, key), compiler_options=known(_WELL))
         kept = [[jax.device_get(draw(key)) for key in step] for step in keys]
     return judge_draws(variant, CASE, list(_drawn(config, shapes, kept)))
 
@@ -88,24 +95,33 @@ def _shapes(config: EncoderConfig, masks: int) -> dict[str, tuple[int, ...]]:
         rate = getattr(config, _RATES[place])
         if rate:
             needed = chance.enough(rate, chance.FALSE_ALARM / _COMPARISONS)
-            shapes[place] = (max(2, math.ceil(needed / (masks * math.prod(row)))), *row)
+            shapes[place] = (min(max(2, math.ceil(needed / (masks * math.prod(row)))), _ROWS), *row)
     return shapes
 
 
 def _drawn(config: EncoderConfig, shapes: Mapping[str, tuple[int, ...]], kept: Sequence[Sequence]) -> Iterator[Drawn]:
-    """What is dropped at every place that has a rate, by step, micro-batch and layer."""
-    for place, shape in shapes.items():
-        rate, within = getattr(config, _RATES[place]), _AXES.get(place, _WITHIN)
-        masks: Any
-        if place == "embedding":
-            masks = [[_dropped(place, shape, embedding) for embedding, _ in step] for step in kept]
-        else:
-            masks = [
-                [[_dropped(place, shape, getattr(layer, place)) for layer in layers] for _, layers in step]
-                for step in kept
-            ]
-        outer = OUTER[:2] if place == "embedding" else OUTER
-        yield Drawn(place, rate, (*outer, *within), np.array(masks))
+    """What is dropped at every place that has a rate, by step, micro-batch and layer.
+
+    Raises:
+        MismatchError: something is dropped at a place that has none, or a mask has another shape.
+    """
+    for place, name in _RATES.items():
+        inside = place in dropout.LayerKeeps._fields
+        masks = [
+            [[getattr(layer, place) for layer in layers] if inside else embedding for embedding, layers in step]
+            for step in kept
+        ]
+        if place in shapes:
+            dropped = np.array(_each(masks, functools.partial(_dropped, place, shapes[place])))
+            axes = (*OUTER[: 2 + inside], *_AXES.get(place, _WITHIN))
+            yield Drawn(place, getattr(config, name), axes, dropped)
+        elif any(not mask.all() for mask in jax.tree.leaves(masks)):
+            raise MismatchError(f"{place} drops although its rate is 0")
+
+
+def _each(masks: Any, function: Callable[[Any], np.ndarray]) -> Any:
+    """Lists of lists of masks, each mask as the function has it."""
+    return [_each(one, function) for one in masks] if isinstance(masks, list) else function(masks)
 
 
 def _dropped(place: str, shape: tuple[int, ...], kept: np.ndarray | None) -> np.ndarray:

@@ -3,11 +3,12 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jax_encoder import dropout
 from jax_encoder.config import EncoderConfig
+from parity.encoder import draws
 from parity.encoder.bugs.draws import DRAWS_BUGS
 from parity.encoder.bugs.model import Patch
 from parity.encoder.draws import CASE, STEPS, check_draws
@@ -16,6 +17,7 @@ from parity.encoder.outcomes import outcome_of_draws
 from parity.encoder.pair import Pair
 from parity.encoder.subject import EncoderSubject, EncoderVariant
 from parity.encoder.variants import variants
+from parity.errors import MismatchError
 from parity.judge.check import check_variant
 from parity.judge.draws import MISTAKES
 from parity.judge.verdict import Report, Verdict
@@ -74,11 +76,16 @@ def test_the_same_mistake_passes_where_both_sides_are_compared(monkeypatch):
     monkeypatch.setattr(dropout, "layer_keeps", lambda key, layer, *rest: plain(key, 0, *rest))
     compared = Pair.build(Form.trained(config, deployed=False), whole=False).compare("ragged")
     assert all(comparison.agrees for comparison in compared)
-    assert failing(check_draws("tiny", config, keys(4)))[0] == "draws.weights.layers"
+    assert failing(check_draws("tiny", config))[0] == "draws.weights.layers"
 
 
-def keys(steps: int) -> list[list[jax.Array]]:
-    return [[jax.random.key(step, impl="rbg")] for step in range(steps)]
+def test_so_few_keys_that_rows_cannot_make_up_for_it_are_no_proof(monkeypatch):
+    monkeypatch.setattr(draws, "_ROWS", 64)
+    run = check_draws("few", EVEN, [[jax.random.key(0, impl="rbg")]])
+    assert verdict(run) is Verdict.VACUOUS
+    rates = {reason.rpartition(": ")[2] for reason in run.inadequate if reason.endswith(".rate")}
+    places = ("weights", "attention_output", "mlp_output")
+    assert rates == {f"draws.layers.{layer}.{place}.rate" for place in places for layer in (0, 1)}
 
 
 def planted(monkeypatch, keep):
@@ -98,10 +105,16 @@ def test_no_mask_drops_nothing(monkeypatch):
     assert len(run.culprits) == 6
 
 
-def test_a_mask_of_another_shape_cannot_be_judged(monkeypatch):
-    run = planted(monkeypatch, lambda key, rate, shape: jnp.ones((*shape, 2), bool))
+def test_a_mask_of_another_shape_cannot_be_judged():
+    with pytest.raises(MismatchError, match=r"a mask of weights has shape \(4, 3, 2\), must be \(4, 3\) or more rows"):
+        draws._dropped("weights", (4, 3), np.ones((4, 3, 2), bool))
+
+
+def test_nothing_may_be_dropped_where_the_rate_is_0(monkeypatch):
+    plain = dropout.keep
+    run = planted(monkeypatch, lambda key, rate, shape: plain(key, rate or 0.1, shape))
     assert verdict(run) is Verdict.FAIL_SEMANTIC
-    assert run.comparisons[0].problem.startswith("a mask of weights has shape (")
+    assert run.comparisons[0].problem == "embedding drops although its rate is 0"
 
 
 def test_ours_that_raises_is_an_error_of_ours(monkeypatch):
