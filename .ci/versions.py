@@ -35,11 +35,12 @@ class Setting:
         return " ".join([f"Python {self.python},", *(self.instead or ["newest versions"])])
 
 
-# jax 0.11.2 is what machines with an accelerator tend to have.
+# All that pyproject.toml admits; jax 0.11.2 is what machines with an accelerator tend to have.
 SETTINGS = (
     Setting("3.11"),
     Setting("3.12"),
     Setting("3.13"),
+    Setting("3.14"),
     Setting("3.12", ("jax==0.11.2", "jaxlib==0.11.2")),
 )
 
@@ -55,7 +56,7 @@ CHECKS = {
         *("-m", "parity", "check", "--jobs", "1", "--case", "ragged"),
         *("--config", "modernbert", "--config", "post", "--config", "llama"),
     ),
-    "types": ("-m", "mypy", "jax_encoder", "torch_ref", "parity", "train.py"),
+    "types": ("-m", "mypy", "--cache-dir", "{folder}/types", "jax_encoder", "torch_ref", "parity", "train.py"),
     "tests": ("-m", "pytest", "-q", "-m", "not slow", "tests/parity/judge", "tests/parity/graph"),
 }
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +29,13 @@ def versions(home: Path, **commands: str) -> subprocess.CompletedProcess[str]:
     environment = {"HOME": str(home), "PATH": str(on_path)}
     script = [sys.executable, ROOT / ".ci" / "versions.py"]
     return subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_every_python_that_the_project_admits_is_tried(tmp_path):
+    admitted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    first, end = (int(minor) for minor in re.fullmatch(r">=3\.(\d+),<3\.(\d+)", admitted).groups())
+    tried = re.findall(r"^Python (\S+), newest versions:", versions(tmp_path).stdout, flags=re.MULTILINE)
+    assert tried == [f"3.{minor}" for minor in range(first, end)]
 
 
 def test_a_python_that_is_not_there_is_said_and_fails_nothing(tmp_path):
