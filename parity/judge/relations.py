@@ -131,10 +131,12 @@ def _rounded(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def moves(pair: Pair) -> Iterator[str]:
-    """The same values elsewhere."""
+    """The same values elsewhere; none where they are as they were, as what is looked at of a large array may be."""
+    if pair.equals(pair.expected):
+        return
     for i, j in combinations(range(pair.actual.ndim), 2):
         one, other = pair.axes[i], pair.axes[j]
-        if len(one.labels) == len(other.labels) > 1 and pair.equals(pair.expected.swapaxes(i, j)):
+        if len(one.labels) == len(other.labels) and pair.equals(pair.expected.swapaxes(i, j)):
             yield f"axes {one.letter or i} and {other.letter or j} are transposed"
             return
     for i in range(pair.actual.ndim):
@@ -188,8 +190,6 @@ def _split(pair: Pair) -> Iterator[str]:
     """Two axes that one side split in the other order: as if (N, H) were (H, N)."""
     shape = pair.actual.shape
     for i in range(len(shape) - 1):
-        if min(shape[i : i + 2]) < 2:
-            continue
         swapped = (*shape[:i], shape[i + 1], shape[i], *shape[i + 2 :])
         one, other = pair.axes[i], pair.axes[i + 1]
         for moved in (pair.expected.reshape(swapped).swapaxes(i, i + 1), pair.expected.swapaxes(i, i + 1)):
@@ -208,9 +208,9 @@ def _offsets(pair: Pair, keep: tuple[int, ...], over: tuple[int, ...], counted: 
 
 
 def _factors(pair: Pair, keep: tuple[int, ...], over: tuple[int, ...]) -> Iterator[str]:
-    actual, expected = np.where(pair.counts, pair.actual, 0), np.where(pair.counts, pair.expected, 0)
-    squares = (expected**2).sum(axis=over, keepdims=True)
-    factors = np.divide((actual * expected).sum(axis=over, keepdims=True), squares, where=squares > 0, out=squares + 1)
+    expected = np.where(pair.counts, pair.expected, 0)
+    products, squares = ((values * expected).sum(axis=over, keepdims=True) for values in (pair.actual, expected))
+    factors = np.divide(products, squares, where=squares > 0, out=squares + 1)
     if pair.explains(pair.expected * factors):
         yield f"JAX is torch times a factor per {_words(pair, keep)}{_same(pair, over)}{_values(factors)}"
 
@@ -237,7 +237,7 @@ def number(value: float) -> str:
         return short
     for square, name in ((value**2, "{}"), (value**-2, "1/{}")):
         whole = round(square)
-        if whole > 1 and math.isclose(square, whole, rel_tol=1e-9):
+        if math.isclose(square, whole, rel_tol=1e-9):
             root = math.isqrt(whole)
             return f"{short} ({name.format(root if root * root == whole else f'sqrt({whole})')})"
     return short

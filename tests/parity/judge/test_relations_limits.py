@@ -77,6 +77,11 @@ def test_one_in_a_hundred_may_be_rounded_the_other_way():
     assert relations(paired(low, high)) == ("JAX holds bfloat16 values only, torch does not: computed in bfloat16",)
 
 
+def test_two_sides_of_low_precision_are_not_roundings_of_each_other():
+    low, _ = clusters(10)
+    assert relations(paired(low + np.tile([2.0**-8, -(2.0**-8)], 50), low)) == ()
+
+
 def test_low_precision_values_far_from_the_others_were_not_computed_from_them():
     low, high = clusters(10)
     high[:50] += 0.01
@@ -120,6 +125,24 @@ def test_axes_of_two_are_split_in_the_other_order_whatever_is_beside_them(shape)
     (found,) = moves(paired(expected.swapaxes(i, i + 1).reshape(shape), expected))
     names = f"axis {i}'s indices and axis {i + 1}'s indices"
     assert found == f"{names} are split in the other order, ({i}, {i + 1}) as ({i + 1}, {i})"
+
+
+def test_slices_of_one_sum_are_told_apart():
+    expected = np.array([[1.0, 2, 3], [2, 3, 1], [3, 1, 2]])
+    (found,) = moves(paired(expected[[2, 0, 1]], expected, axes="BD"))
+    assert found == "rows are rolled by 1: JAX's 0,1,2 are torch's 2,0,1"
+
+
+def test_slices_that_are_nearly_alike_stay_where_they_are():
+    expected = drawn(0, (4, 5))
+    expected[3] = expected[2] + 1e-12
+    actual = expected[[1, 0, 2, 3]]
+    actual[2] += 1e-11
+    assert list(moves(paired(actual, expected, axes="BD"))) == ["rows 0 and 1 are swapped"]
+
+
+def test_what_is_where_it_was_has_not_moved():
+    assert list(moves(paired(np.ones((1, 1, 4)), np.ones((1, 1, 4))))) == []
 
 
 def test_what_lies_nowhere_else_has_not_moved():

@@ -42,6 +42,25 @@ def test_half_a_million_entries_are_looked_at_and_of_more_every_second():
     assert describe(expected / 2, expected) == ("JAX is 0.5 x torch", "judged on 262,145 of 524,289 entries")
 
 
+def test_a_difference_that_lies_between_the_entries_looked_at_is_no_move():
+    expected_TS = drawn(0, (2**10, 2**10))
+    expected_TS[0, ::2] = LOWEST
+    masked_TS = expected_TS.copy()
+    masked_TS[1, 3] = LOWEST
+    assert describe(masked_TS, expected_TS, "TS") == (
+        "the masks differ at 1 of 1,048,576 entries only: (1, 3)",
+        "JAX fills 1 of 1,048,576 entries that torch does not; there torch holds " + f"{expected_TS[1, 3]:.6g}",
+        "the entries that neither fills agree",
+    )
+    expected_BD = drawn(0, (2, 2**20))
+    actual_BD = expected_BD.copy()
+    actual_BD[1, 1::2] *= 3
+    assert (
+        describe(actual_BD, expected_BD, "BD")[0]
+        == "they differ only at row 1 (of 2) and channels 1 to 1048575, every second (of 1,048,576)"
+    )
+
+
 def test_no_more_than_four_findings_are_told():
     scores_BNTS, seen_BS = drawn(0, (3, 2, 9, 9)), np.arange(9) < np.array([[1], [1], [2]])
     distances = np.arange(9) - np.arange(9)[:, None]
