@@ -113,6 +113,23 @@ def test_one_entry_may_be_filled_with_the_lowest_value():
     )
 
 
+def test_arrays_of_fill_alone_have_nothing_else_to_tell():
+    filled = np.full(5, np.finfo(np.float32).min)
+    assert describe(filled, np.full(5, LOWEST)) == (
+        "JAX fills with -3.40282e+38, torch with -1.79769e+308",
+        "all other entries agree",
+    )
+    assert describe(filled, filled.copy()) == ("no difference",)
+
+
+def test_a_difference_of_the_tolerance_counts_as_none():
+    expected = np.append(drawn(0, (18,)).clip(-0.5, 0.5), [0.75, 0.0])
+    actual = expected + np.append(np.zeros(18), [2.0**-20, 1e-3 * 2.0**-20])
+    assert describe(actual, expected)[0] == "they differ at 1 of 20 entries only: 18"
+    actual[19] = np.nextafter(actual[19], 1.0)
+    assert describe(actual, expected)[0] == "they differ only at axis 0's indices 18 and 19 (of 20)"
+
+
 def test_what_is_not_finite_on_one_side_only_is_told_from_what_is_on_both():
     actual, expected = drawn(0, (30,)), drawn(0, (30,))
     actual[3] = expected[3] = np.nan
