@@ -17,6 +17,9 @@ from parity.judge.verdict import Element
 
 _TOLERANCE, _OF_DIFFERENCE = 1e-9, 1e-3
 
+# Of a power of two in float64.
+_LARGEST_EXPONENT = 1023
+
 # What stands for a mask's fill once the largest magnitude is below 1.
 _STAND_IN = -3.0
 
@@ -48,8 +51,7 @@ def describe(
     if not actual.ndim:
         return describe(actual.reshape(1), expected.reshape(1))
     named = axes_of(actual.shape, axes)
-    with np.errstate(all="ignore"):
-        lines = _broken(actual, expected, named, seen_BS) or _related(actual, expected, named, seen_BS)
+    lines = _broken(actual, expected, named, seen_BS) or _related(actual, expected, named, seen_BS)
     return lines[:_MOST_LINES]
 
 
@@ -156,7 +158,7 @@ def _prepare(actual: np.ndarray, expected: np.ndarray, axes: tuple[Axis, ...]) -
     fills = [_fill(array) for array in (actual, expected)]
     values = [array.astype(np.float64) for array in (actual, expected)]
     largest = max(float(np.abs(value[~fill]).max(initial=0.0)) for value, fill in zip(values, fills, strict=True))
-    exponent = math.frexp(largest)[1]
+    exponent = min(math.frexp(largest)[1], _LARGEST_EXPONENT)
     ours, theirs = (
         np.where(fill, _STAND_IN, np.ldexp(value, -exponent)) for value, fill in zip(values, fills, strict=True)
     )

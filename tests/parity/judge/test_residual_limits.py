@@ -36,6 +36,14 @@ def test_the_scale_is_that_of_the_larger_side():
         assert describe(unit * EXPECTED + unit / 8, unit * EXPECTED) == (f"JAX is torch + {unit / 8:.6g}",)
 
 
+def test_offsets_are_told_up_to_the_largest_number():
+    expected = np.array([1e308, 3e307, 5e307, 2e307])
+    assert describe(expected + 5e307, expected) == ("JAX is torch + 5e+307",)
+    assert describe(-expected, expected) == ("JAX is torch negated",)
+    tiny = np.array([5e-324, 1e-323, 3e-323, 0.0])
+    assert describe(2 * tiny, tiny) == ("JAX is 2 x torch",)
+
+
 def test_half_a_million_entries_are_looked_at_and_of_more_every_second():
     expected = drawn(0, (2**19 + 1,))
     assert describe(expected[1:] / 2, expected[1:]) == ("JAX is 0.5 x torch",)
@@ -94,6 +102,44 @@ def test_a_fill_of_its_own_is_told_where_it_is_one():
     assert describe(np.array([-900, -900, 1, 2]), np.array([-900, -900, 1, 3]))[0].startswith("they differ at 1 of 4")
 
 
+def test_one_entry_may_be_filled_with_the_lowest_value():
+    values = drawn(0, (8,))
+    single, double = float(np.finfo(np.float32).min), LOWEST
+    assert describe(np.append(2 * values, double), np.append(values, double)) == ("JAX is 2 x torch",)
+    narrow = np.append(np.float32(values), np.float32(single))
+    assert describe(narrow, np.append(narrow[:-1].astype(np.float64), double)) == (
+        "JAX fills with -3.40282e+38, torch with -1.79769e+308",
+        "all other entries agree",
+    )
+
+
+def test_arrays_of_fill_alone_have_nothing_else_to_tell():
+    filled = np.full(5, np.finfo(np.float32).min)
+    assert describe(filled, np.full(5, LOWEST)) == (
+        "JAX fills with -3.40282e+38, torch with -1.79769e+308",
+        "all other entries agree",
+    )
+    assert describe(filled, filled.copy()) == ("no difference",)
+
+
+def test_a_difference_of_the_tolerance_counts_as_none():
+    expected = np.append(drawn(0, (18,)).clip(-0.5, 0.5), [0.75, 0.0])
+    actual = expected + np.append(np.zeros(18), [2.0**-20, 1e-3 * 2.0**-20])
+    assert describe(actual, expected)[0] == "they differ at 1 of 20 entries only: 18"
+    actual[19] = np.nextafter(actual[19], 1.0)
+    assert describe(actual, expected)[0] == "they differ only at axis 0's indices 18 and 19 (of 20)"
+
+
+def test_what_is_not_finite_on_one_side_only_is_told_from_what_is_on_both():
+    actual, expected = drawn(0, (30,)), drawn(0, (30,))
+    actual[3] = expected[3] = np.nan
+    actual[7], expected[8] = np.nan, np.inf
+    assert describe(actual, expected, "D")[:2] == (
+        "not finite: JAX at 2 of 30 entries, torch at 2",
+        "only one side is not finite only at channels 7 and 8 (of 30)",
+    )
+
+
 def test_the_worst_of_many_and_of_none():
     expected = np.zeros(100)
     actual = np.where(np.arange(100) % 7 == 0, np.arange(100.0), 0.0)
@@ -102,3 +148,11 @@ def test_the_worst_of_many_and_of_none():
     assert [one.at for one in worst_elements(actual, expected, 15)] == [(i,) for i in range(98, 0, -7)]
     one = np.array([LOWEST, np.inf, -np.inf, 1.0])
     assert [each.at for each in worst_elements(one, np.array([LOWEST, np.inf, np.inf, 2.0]), 4)] == [(2,), (3,)]
+
+
+def test_the_worst_of_a_large_array_are_those_that_sorting_gives():
+    actual, expected = drawn(0, (40, 50)), drawn(1, (40, 50))
+    worst = sorted(np.ndindex(40, 50), key=lambda at: -abs(actual[at] - expected[at]))[:9]
+    assert [one.at for one in worst_elements(actual, expected, 9)] == worst
+    alike = worst_elements(np.ones((40, 50)), np.zeros((40, 50)), 60)
+    assert [one.at for one in alike] == list(np.ndindex(40, 50))[:60]  # in the order they stand
