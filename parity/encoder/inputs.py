@@ -116,13 +116,12 @@ class Inputs:
         return given | {"mask_BTS": mask_BTS, "positions_BT": positions_BT, "keeps": self._keeps}
 
     def batch(self) -> Batch:
-        """The case as training has it: without token types."""
+        """The case as training has it: without token types, with positions by segments."""
         case, targets = self.case, self.targets
-        segments_BT, positions_BT = case.segments_BT, case.positions_BT
-        assert segments_BT is not None, "training has rows by segments"
-        assert positions_BT is not None, "rows by segments have positions"
+        assert case.segments_BT is not None, "training has rows by segments"
         assert targets is not None, "only a case with targets can be trained on"
-        return Batch(case.tokens_BT, segments_BT, positions_BT, *targets)
+        positions_BT = np.asarray(jax_masks.positions_from_segments(jnp.asarray(case.segments_BT)))
+        return Batch(case.tokens_BT, case.segments_BT, positions_BT, *targets)
 
     @functools.cached_property
     def _keeps(self) -> torch_ref.EncoderKeeps | None:
