@@ -122,7 +122,7 @@ def test_an_installation_has_the_packages_and_nothing_else(installed):
     assert names == {"bin", *PACKAGES}
     assert {path.name for path in (installed / "bin").iterdir()} == MODULES.keys()
     assert {path.parent.name for path in installed.glob("*/py.typed")} == set(PACKAGES)
-    assert (installed / "parity" / "page" / "page.css").is_file()
+    assert (installed / "parity" / "report" / "page" / "page.css").is_file()
     (licence,) = installed.glob("*.dist-info/licenses/LICENSE")
     assert licence.read_text() == (ROOT / "LICENSE").read_text()
 

@@ -14,7 +14,7 @@ import numpy as np
 from jax_encoder import dropout
 from jax_encoder.config import EncoderConfig
 from parity.errors import MismatchError
-from parity.graph.programs import Options, known
+from parity.graph import programs
 from parity.judge import chance
 from parity.judge.check import attempt
 from parity.judge.crash import running
@@ -41,8 +41,6 @@ _COMPARISONS = 1000
 
 # As many at most, for each is compared with each; where they are too few, the run says so.
 _ROWS = 4096
-
-_WELL: Options = {"xla_backend_optimization_level": 3}
 
 Keys = Sequence[Sequence[jax.Array]]  # by step, then by micro-batch
 
@@ -71,9 +69,8 @@ def _judged(variant: str, config: EncoderConfig, keys: Keys | None) -> Run:
         keys = [[jax.random.key(step, impl="rbg")] for step in range(STEPS)] if keys is None else keys
         shapes = _shapes(config, len(keys) * len(keys[0]))
         shape_BT = max(rows for rows, *_ in shapes.values()), config.head_dim
-        # Compiled anew every time: a mistake may be planted in what is called. And well, whatever the process asks for:
-        # what draws a hundred million values runs forty times as long otherwise.
-        draw = jax.jit(lambda key: drawn_masks(config, shape_BT, key), compiler_options=known(_WELL))
+        # Compiled anew every time: a mistake may be planted in what is called.
+        draw = programs.well(lambda key: drawn_masks(config, shape_BT, key))
         kept = [[jax.device_get(draw(key)) for key in step] for step in keys]
     return judge_draws(variant, CASE, list(_drawn(config, shapes, kept)))
 

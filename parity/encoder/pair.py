@@ -42,6 +42,8 @@ from parity.judge.verdict import Explanation
 
 # Parts of a model that pretraining trains.
 TRAINED = ("encoder.", "head.")
+# What is weighed and summed to be pulled back.
+OUTPUTS = ("output", "head.logits", "pooler.output", "classifier.logits", "mean_pool")
 WORD, TORCH_WORD = "encoder.embedding.word", "encoder.embedding.word.weight"
 Params = dict[str, np.ndarray]
 
@@ -213,7 +215,10 @@ class _Tracing:
 
     def _parts(self) -> Iterator[Part]:
         expected = tuple(Site(name, value) for name, value in self.theirs.items())
-        yield Part(self.ours, expected, self._replayed, explain=functools.partial(self.explain, None))
+        # The sum of what has either sign may come to nothing: its terms are as large as what they weigh.
+        outputs = [self.theirs[name] for name in OUTPUTS if name in self.theirs]
+        scales = {"projection": float(np.sqrt(sum(np.square(one).sum() for one in outputs)))}
+        yield Part(self.ours, expected, self._replayed, scales, functools.partial(self.explain, None))
         own = {site.name: site.value for site in self.ours}
         params = dict(self.pair.torch_model.named_parameters()) | self.overrides
         gradients = self.graph.backward(self.params, self.jax_inputs, self.losses)

@@ -15,6 +15,7 @@ from parity.judge.compare import Comparison
 
 Reads = Mapping[str, tuple[str, ...]]
 
+_LAYER = re.compile(r"(.*\.)?layers\.\d+\.")
 _DERIVATIVE = re.compile(r"d\((?P<loss>.*)\)/d\((?P<value>.*)\)")
 
 
@@ -56,13 +57,30 @@ def _follows(site: str, forward: set[str], aliases: Mapping[str, str], reads: Re
 
     A value may be read under the name that it shares with another, which the reference has made a value of its own. A
     derivative by a value, where the value or one that reads it is computed otherwise: another function has another
-    derivative. And a derivative by something that ours has not got, or does not read.
+    derivative. And a derivative by something that ours has not got, or does not read; or by what the mistaken block may
+    read although ours does not, as a residual that is added once more: anything that was computed before it in its
+    layer.
     """
     doubtful = {aliases[one] for one in forward if one in aliases}
     if not is_derivative(site):
         return bool(doubtful & {*reads.get(site, ())}) and site not in aliases
     involved = {value_of(one) for one in (site, *reads.get(site, ()))}
-    return bool((forward | doubtful) & involved) or (bool(forward) and not reads.get(site))
+    if (forward | doubtful) & involved or (forward and not reads.get(site)):
+        return True
+    layer = _LAYER.match(value_of(site))
+    here = {one for one in forward if layer and one.startswith(layer[0])}
+    return any(value_of(site) in _before(one, reads) for one in here)
+
+
+def _before(site: str, reads: Reads) -> set[str]:
+    """Everything that a value is computed from, directly or through others."""
+    found, left = set[str](), [*reads.get(site, ())]
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            left += reads.get(one, ())
+    return found
 
 
 def is_derivative(site: str) -> bool:

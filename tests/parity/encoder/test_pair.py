@@ -38,7 +38,7 @@ def test_both_frameworks_compute_the_same_function(name, cases):
     report = check(subject(), variants=[name], cases=cases)
     assert report.verdict is Verdict.PASS, headline(report)
     for run in report.runs:
-        for comparison in (*run.comparisons, *run.replayed):
+        for comparison in (one for one in (*run.comparisons, *run.replayed) if not one.by_chance):
             # Backward, a norm multiplies the rounding of a nearly constant token once more; and losses are sums.
             room = 20 if is_derivative(comparison.site) or not comparison.shape else 100
             assert comparison.error * room < SEMANTIC, f"{comparison.error} at {comparison.site} leaves too little room"

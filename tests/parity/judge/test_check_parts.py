@@ -94,7 +94,7 @@ def test_eight_culprits_are_looked_at_and_eight_elements_of_each_shown():
     many = {name: np.arange(12.0) ** 2 + 1 for name in names}
     explained = []
 
-    def explain(differences):
+    def explain(differences, differing):
         explained.extend(one.site for one in differences)
         return [(Explanation("squared", one.site, "JAX", 0.0),) for one in differences]
 
@@ -118,7 +118,7 @@ def test_a_part_without_explanations_has_culprits_all_the_same():
         *("c", "d"),
         ours={"d": WRONG},
         local={"d": WRONG},
-        explain=lambda differences: [(Explanation("it", "it", "JAX", 0.0),) for _ in differences],
+        explain=lambda differences, differing: [(Explanation("it", "it", "JAX", 0.0),) for _ in differences],
     )
     found = compared(part("a", "b", ours={"a": WRONG}, local={"a": WRONG}), explained).culprits
     assert [(one.site, len(one.explanations)) for one in found] == [("a", 0), ("d", 1)]

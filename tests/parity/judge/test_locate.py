@@ -78,6 +78,23 @@ def test_a_derivative_needs_its_value_those_after_it_and_what_they_read():
     assert made("d(l)/d(c)", "d(l)/d(c)", fed=FED | {"c": False}) == []
 
 
+def test_a_mistaken_block_may_read_what_came_before_it_in_its_layer():
+    """A residual that is added once more gives what it adds another derivative, although ours reads it there never."""
+    names = ("layers.0.norm", "layers.0.key", "layers.0.sum", "layers.1.norm", "layers.1.key", "layers.1.sum")
+    reads = {name: names[max(0, index - 1) : index] for index, name in enumerate(names)}
+    reads |= {f"d(l)/d({name})": (f"d(l)/d({after})",) for name, after in zip(names, names[1:], strict=False)}
+    fed = dict.fromkeys(reads, True) | {f"d(l)/d({names[-1]})": True}
+
+    def found(*sites):
+        compared = [toy.agreeing(site, error=1.0) for site in sites]
+        return [one.site for one in culprits(compared, compared, fed, reads, {})]
+
+    assert found("layers.1.sum", "d(l)/d(layers.1.norm)") == ["layers.1.sum"]
+    assert found("layers.1.sum", "d(l)/d(layers.0.norm)") == ["layers.1.sum", "d(l)/d(layers.0.norm)"]
+    assert found("layers.0.sum", "d(l)/d(layers.1.norm)") == ["layers.0.sum", "d(l)/d(layers.1.norm)"]
+    assert found("layers.1.norm", "d(l)/d(layers.1.key)") == ["layers.1.norm", "d(l)/d(layers.1.key)"]
+
+
 def test_what_reads_a_value_that_nobody_has_is_not_judged():
     assert made("a c", "a c", reads=READS | {"c": ("gone",)}) == ["a"]
 
