@@ -199,7 +199,6 @@ CLASSIFIER_BUGS = (
         "the classifier's mean taken before the transform instead of after it",
         r"classifier\.transform",
         (patched(Theirs, "forward", _early), patched(Ours, "__call__", _our_early)),
-        source="EuroBERT's two poolings",
         variant="gated",
         applies=has(pooling="late", activation=lambda activation: activation is not None),
     ),
