@@ -52,9 +52,10 @@ class Lesson:
 
     def __init__(self, course: Course):
         self.course = course
-        with running("JAX"), jax.enable_x64(False):
+        with running("JAX"):
             self.programs = {wide: build(course.config, course.encoder, dtype=DTYPES[wide]) for wide in (False, True)}
-            start = {name: np.asarray(leaf) for name, leaf in named(self.programs[False].init().params).items()}
+            with jax.enable_x64(False):  # the start alone: what makes the wide program needs its width
+                start = {name: np.asarray(leaf) for name, leaf in named(self.programs[False].init().params).items()}
         with running("torch"):
             model = torch_ref.MaskedLM(course.encoder)
         shapes = {name: tuple(param.shape) for name, param in model.named_parameters()}
