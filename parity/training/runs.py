@@ -54,7 +54,7 @@ class Lesson:
         self.course = course
         with running("JAX"):
             self.programs = {wide: build(course.config, course.encoder, dtype=DTYPES[wide]) for wide in (False, True)}
-            with jax.enable_x64(False):
+            with jax.enable_x64(False):  # the start alone: what makes the wide program needs its width
                 start = {name: np.asarray(leaf) for name, leaf in named(self.programs[False].init().params).items()}
         with running("torch"):
             model = torch_ref.MaskedLM(course.encoder)
