@@ -217,7 +217,8 @@ class _Tracing:
         expected = tuple(Site(name, value) for name, value in self.theirs.items())
         # The sum of what has either sign may come to nothing: its terms are as large as what they weigh.
         outputs = [self.theirs[name] for name in OUTPUTS if name in self.theirs]
-        scales = {"projection": float(np.sqrt(sum(np.square(one).sum() for one in outputs)))}
+        size = float(np.sqrt(sum(np.square(one).sum() for one in outputs)))
+        scales = {"projection": size if np.isfinite(size) else 0.0}
         yield Part(self.ours, expected, self._replayed, scales, functools.partial(self.explain, None))
         own = {site.name: site.value for site in self.ours}
         params = dict(self.pair.torch_model.named_parameters()) | self.overrides

@@ -50,6 +50,7 @@ def test_a_mistake_that_changes_nothing_explains_nothing():
     assert named(SOUND, OTHER, SOUND) == []
     assert named(SOUND, OTHER, SOUND + SEMANTIC / 2) == []
     assert named(SOUND, SOUND, float("nan")) == []
+    assert named(WRONG, SOUND, SOUND, WRONG) == [("bug 1", "JAX")]  # and keeps no other from explaining
 
 
 def exactly(table: dict) -> list[tuple[str, str]]:

@@ -1,5 +1,7 @@
 """Culprits by hand: which of several differences are made, and which have merely arrived."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -82,7 +84,7 @@ def test_a_mistaken_block_may_read_what_came_before_it_in_its_layer():
     """A residual that is added once more gives what it adds another derivative, although ours reads it there never."""
     names = ("layers.0.norm", "layers.0.key", "layers.0.sum", "layers.1.norm", "layers.1.key", "layers.1.sum")
     reads = {name: names[max(0, index - 1) : index] for index, name in enumerate(names)}
-    reads |= {f"d(l)/d({name})": (f"d(l)/d({after})",) for name, after in zip(names, names[1:], strict=False)}
+    reads |= {f"d(l)/d({name})": (f"d(l)/d({after})",) for name, after in itertools.pairwise(names)}
     fed = dict.fromkeys(reads, True) | {f"d(l)/d({names[-1]})": True}
 
     def found(*sites):
