@@ -136,7 +136,7 @@ MASK_BUGS = (
         name="mask-key-only",
         mistake="only the keys of a mask used: what each query may attend to is lost",
         # A norm without a bias leaves padding 0, so that what a query then reads shows in its derivative alone.
-        where=rf"layers\.\d+\.attention\.query|{_MASKED}|d\(\w+\)/d\((embedding\.norm|layers\.\d+\.attention_norm)\)",
+        where=rf"layers\.\d+\.attention\.query|{_MASKED}|d\(\w+\)/d\((embedding\.(norm|total)|layers\.\d+\.attention_norm)\)",
         plant=wrapped(masks, "window", _keys_only),
         case="holes",
         first=r"layers\.0\.attention\.query",
