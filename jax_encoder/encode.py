@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from tokenizers import Tokenizer, normalizers
 
 from jax_encoder import masks
-from jax_encoder.data.texts import TEXTS_PER_ROW, Batch, Tokens, batches, tokenize
+from jax_encoder.data.texts import ROWS_OF_ONE_ORDER, TEXTS_PER_ROW, Batch, Tokens, batches, tokenize
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface import Checkpoint, load
 from jax_encoder.huggingface.hub import folder_of
@@ -85,10 +85,13 @@ class TextEncoder:
         """Turns texts into vectors, in their order.
 
         Short texts share a row, each seeing only itself. Texts that are longer than the checkpoint's longest are cut.
+        On a CPU a text has the same vector in float32, bit for bit, whatever else is encoded and whatever the batch
+        size, if the encoder's widths are multiples of 64.
 
         Args:
             texts: strings.
-            batch_size: how many rows of 64 tokens are computed at once; of longer rows, as many fewer.
+            batch_size: how many rows of 64 tokens are computed at once, on a CPU at most 32; of longer rows, as many
+                fewer.
             progress: called after every batch with how many texts it held.
 
         Raises:
@@ -106,6 +109,8 @@ class TextEncoder:
             if progress is not None:
                 progress(len(batch.texts))
 
+        if jax.default_backend() == "cpu":
+            batch_size = min(batch_size, ROWS_OF_ONE_ORDER)
         for batch in batches(tokens, longest=self._longest, batch_size=batch_size):
             types_BT = batch.types if self.config.num_token_types else None
             vectors = _vectors(self._graph, self.form.pooling, self._state, batch.ids, types_BT, batch.segments)

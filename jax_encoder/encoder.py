@@ -113,10 +113,10 @@ class Encoder(nnx.Module):
             The last residual stream, and the taps.
 
         Raises:
-            ValueError: more positions than max_len, or token types for an encoder that has none.
+            ValueError: more columns than max_len and no `positions_BT`, or token types for an encoder that has none.
         """
         B, T = tokens_BT.shape
-        if self.config.max_len < T:
+        if positions_BT is None and self.config.max_len < T:
             raise ValueError(f"{T} positions are more than this encoder's max_len {self.config.max_len}")
         if positions_BT is None:
             positions_BT = jnp.broadcast_to(jnp.arange(T, dtype=tokens_BT.dtype), tokens_BT.shape)

@@ -95,6 +95,21 @@ def test_texts_come_back_in_their_order_from_batches_of_all_widths():
     np.testing.assert_allclose(encoder.encode([texts[i] for i in order], 2), vectors[order], atol=1e-5)
 
 
+def test_a_text_has_the_same_bits_in_any_company():
+    # A CPU's products have one order where widths are multiples of 64, as those of published encoders are.
+    sizes = {"embed_dim": 64, "num_heads": 2, "num_key_value_heads": 2, "head_dim": 32, "mlp_dim": 128, "max_len": 90}
+    config = dataclasses.replace(CONFIG, **sizes, num_layers=1, layer_groups=(0,), windows=(None,))
+    encoder, rng = TextEncoder(checkpoint(config), MEAN), np.random.default_rng(0)
+    texts = [" ".join(rng.choice(["dog", "cat", "red", "two"], length)) for length in rng.geometric(1 / 20, 150)]
+    vectors = encoder.encode(texts, 256)  # a CPU computes 32 rows at once all the same
+    for batch_size in (1, 8):
+        some = rng.permutation(150)[:99]
+        np.testing.assert_array_equal(encoder.encode([texts[i] for i in some], batch_size), vectors[some])
+    longest = max(range(150), key=lambda i: len(texts[i]))
+    for i in (longest, *range(0, 150, 23)):
+        np.testing.assert_array_equal(encoder.encode([texts[i]]), vectors[i : i + 1])
+
+
 def test_no_text_is_no_vector():
     encoder = TextEncoder(checkpoint(), MEAN)
     assert encoder.encode([]).shape == (0, 24)
