@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jax_encoder.commands.called import notes_shown
 from jax_encoder.data.files import written_whole
 from jax_encoder.errors import InputError
 
@@ -45,7 +46,8 @@ class Encode:
 
         from jax_encoder.encode import TextEncoder
 
-        encoder = TextEncoder.from_pretrained(self.model, dtype=self.dtype, allow_pickle=self.allow_pickle)
+        with notes_shown():
+            encoder = TextEncoder.from_pretrained(self.model, dtype=self.dtype, allow_pickle=self.allow_pickle)
         with _bar(len(texts)) as advance:
             start = time.perf_counter()
             vectors = encoder.encode(texts, self.batch_size, progress=advance)

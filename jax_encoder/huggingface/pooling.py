@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jax_encoder.errors import InputError
-from jax_encoder.huggingface.tensors import read_json
+from jax_encoder.huggingface.files import read_json
 
 MODULES, SENTENCES, TOKENIZER_CONFIG = "modules.json", "config_sentence_transformers.json", "tokenizer_config.json"
 # The module Transformer's own file has had a name for each family.
