@@ -20,7 +20,7 @@ from jax_encoder import dropout, masks, rope
 from jax_encoder.attention import Positions
 from jax_encoder.config import EncoderConfig
 from jax_encoder.embedding import Embedding, EmbeddingTaps
-from jax_encoder.layer import EncoderLayer, LayerInputs, LayerTaps
+from jax_encoder.layer import EncoderLayer, LayerInputs, LayerTaps, PostNormLayerTaps
 from jax_encoder.mlp import linear_options
 from jax_encoder.norm import Norm
 from jax_encoder.precision import at_least_float32
@@ -37,6 +37,14 @@ class EncoderTaps(NamedTuple):
     relative_bias: Float[Array, "N T S"] | None
     layers: tuple[LayerTaps, ...]
     final_norm: Float[Array, "B T D"] | None
+
+
+def hidden_states(taps: EncoderTaps, output_BTD: Float[Array, "B T D"]) -> tuple[Float[Array, "B T D"], ...]:
+    """What entered the first layer and what each layer made of it, the last as the encoder returns it."""
+    embedding = taps.embedding.total if taps.embedding.norm is None else taps.embedding.norm
+    entered = embedding if taps.embedding_projection is None else taps.embedding_projection
+    after = [one.mlp_norm if isinstance(one, PostNormLayerTaps) else one.mlp_residual for one in taps.layers]
+    return (entered, *after[:-1], output_BTD)
 
 
 class LayerForm(NamedTuple):

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.tokenizer import train_tokenizer
 from jax_encoder.huggingface import Checkpoint, save
-from jax_encoder.huggingface.pooling import Pooling, SentenceForm
 from jax_encoder.model import Parts, shapes_of
+from jax_encoder.sentence.form import SentenceForm
 from tests.jax_encoder.training.helpers import SENTENCES
 
 TOKENIZER = train_tokenizer(SENTENCES, kind="wordpiece", vocab_size=120)
@@ -28,7 +28,7 @@ CONFIG = dataclasses.replace(
     layer_groups=(0, 1),
     windows=(None, None),
 )
-MEAN = SentenceForm(Path("made up"), Pooling(("mean",), False), None, False, lower_case=False, prompt="")
+MEAN = SentenceForm(Path("made up"))
 
 
 def checkpoint(config: EncoderConfig = CONFIG, *, head: bool = False) -> Checkpoint:
