@@ -13,7 +13,7 @@ from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.files import inside, read_any_json, read_json_if_there
 from jax_encoder.huggingface.reading import tokenizer_config
 from jax_encoder.sentence.form import SentenceForm
-from jax_encoder.sentence.modules import Module, WeightedLayerPooling
+from jax_encoder.sentence.modules import WeightedLayerPooling
 from jax_encoder.sentence.readers import READERS
 from jax_encoder.sentence.router import Entry, routed
 from jax_encoder.sentence.similarity import SIMILARITIES
