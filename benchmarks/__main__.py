@@ -7,9 +7,10 @@ from typing import Any
 import tyro
 
 from benchmarks.encode import Encode
+from benchmarks.gpu.command import Gpu
 from jax_encoder.errors import InputError
 
-COMMANDS: dict[str, Callable[..., Any]] = {"encode": Encode}
+COMMANDS: dict[str, Callable[..., Any]] = {"encode": Encode, "gpu": Gpu}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
