@@ -8,9 +8,10 @@ import tyro
 
 from benchmarks.encode import Encode
 from benchmarks.gpu.command import Gpu
+from benchmarks.report import Report
 from jax_encoder.errors import InputError
 
-COMMANDS: dict[str, Callable[..., Any]] = {"encode": Encode, "gpu": Gpu}
+COMMANDS: dict[str, Callable[..., Any]] = {"encode": Encode, "gpu": Gpu, "report": Report}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """Where a step's device time goes, by the names of what ran."""
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,16 +39,17 @@ def summed(events: Iterable[tuple[str, float]], *, steps: int) -> dict[str, dict
     >>> summed([("nvjet_hsh_1", 2e6), ("loop_fusion.3", 1e6), ("loop_fusion.4", 1e6)], steps=2)["kinds"]
     {'products': 1.0, 'other fusions': 1.0}
     """
-    kinds: Counter[str] = Counter()
-    names: Counter[str] = Counter()
+    kinds: defaultdict[str, float] = defaultdict(float)
+    names: defaultdict[str, float] = defaultdict(float)
     for name, nanoseconds in events:
-        kinds[kind_of(name)] += nanoseconds
-        names[re.sub(r"[._]?\d+$", "", name)] += nanoseconds
-    to_ms = 1e-6 / steps
-    return {
-        "kinds": {kind: to_ms * total for kind, total in kinds.most_common()},
-        "longest": {name[:80]: to_ms * total for name, total in names.most_common(_LONGEST)},
-    }
+        milliseconds = 1e-6 * nanoseconds / steps
+        kinds[kind_of(name)] += milliseconds
+        names[re.sub(r"[._]?\d+$", "", name)[:80]] += milliseconds
+    return {"kinds": _longest(kinds), "longest": dict(list(_longest(names).items())[:_LONGEST])}
+
+
+def _longest(times: dict[str, float]) -> dict[str, float]:
+    return dict(sorted(times.items(), key=lambda item: -item[1]))
 
 
 def kind_of(name: str) -> str:

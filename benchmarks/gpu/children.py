@@ -54,6 +54,8 @@ def call(name: str, spec: Mapping[str, Any], *, seconds: float, environment: Map
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         reader.join(timeout=10)
+        assert child.stdout is not None, "it was asked for"
+        child.stdout.close()
         said.seek(0)
         last = [*said.read().splitlines(), *(line for line in lines if not line.startswith(_MARK))][-_LAST_LINES:]
     records = [json.loads(line.removeprefix(_MARK)) for line in lines if line.startswith(_MARK)]

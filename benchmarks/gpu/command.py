@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shlex
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +61,7 @@ class Gpu:
         """Returns the exit status: 1 if any part crashed or a value is wrong."""
         self._check()
         start = time.monotonic()
-        result: Record = {"command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]), **describe()}
+        result: Record = {"command": self._command(), **describe()}
         result |= {"tiny": self.tiny, "peak": peak_of(result["device"]), "trouble": []}
         print("\n".join(lines.machine(result)), flush=True)
         for part, name, spec, seconds in self._plan(start + self.seconds):
@@ -85,6 +84,17 @@ class Gpu:
         self._save(result)
         print("\n".join(lines.summary(result)))
         return 1 if wrong(result) else 0
+
+    def _command(self) -> str:
+        """What was asked for, without the places of files."""
+        words = ["python", "-m", "benchmarks", "gpu"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value == field.default or field.name in ("trace", "json_file"):
+                continue
+            flag = f"--{field.name.replace('_', '-')}"
+            words += [flag, *map(str, value if isinstance(value, tuple) else () if value is True else (value,))]
+        return shlex.join(words)
 
     def _check(self) -> None:
         for name in self.shapes:

@@ -55,7 +55,7 @@ def options(shape: Shape, spec: Record) -> PretrainConfig:
     return PretrainConfig(
         steps=10_000,
         batch_size=shape.rows,
-        model=ModelOptions(preset=shape.preset, dtype="bfloat16", **spec["model"]),
+        model=ModelOptions(dtype="bfloat16", **spec["model"]),
         optimizer=OptimizerOptions(learning_rate=1e-4),
     )
 

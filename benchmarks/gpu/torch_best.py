@@ -45,7 +45,7 @@ class SparseMaskedLM(nn.Module):
         config = getattr(transformers, f"{name}Config")(**fields, attn_implementation="sdpa")
         self.lm = getattr(transformers, f"{name}ForMaskedLM")(config)
         self.packed, self.modern = packed, family.name == "modernbert"
-        self.window = next((window for window in encoder.windows if window is not None), None)
+        self.window = next((window for window in encoder.windows if window is not None), encoder.max_len)
 
     def forward(self, tokens: torch.Tensor, segments: torch.Tensor, positions: torch.Tensor, *targets: torch.Tensor):
         """Returns the mean loss over the targets; arguments are the fields of a `Batch`."""
@@ -105,15 +105,14 @@ def _attempt(
 ) -> Record | None:
     """Times one recipe; None if so many rows do not fit into the memory."""
     try:
-        trainer = Trainer(shape, encoder, compiled=recipe == "compiled")
-        return _timed(trainer, pool, rows, ends=ends) | work_of(encoder, pool, rows)._asdict()
+        timed = _timed(Trainer(shape, encoder, compiled=recipe == "compiled"), pool, rows, ends=ends)
+        return timed | work_of(encoder, pool, rows)._asdict()
     except torch.cuda.OutOfMemoryError:
         if rows == 1:
             raise
-        torch.compiler.reset()
         return None
     finally:
-        trainer = None
+        torch.compiler.reset()
         gc.collect()
         torch.cuda.empty_cache()
 
