@@ -69,7 +69,7 @@ def section(result: Record) -> str:
         f"## {result['device']}, {result['date']}",
         _wrapped(f"{machine}, {versions}."),
         f"```bash\n{result['command']}\n```",
-        *(part for name, part in _PARTS.items() if result.get(name) for part in [part(result)]),
+        *(written(result) for name, written in _PARTS.items() if result.get(name)),
     ]
     if wrong := results.wrong(result):
         parts.append("What went wrong in this run:\n\n" + "\n".join(_wrapped(f"- {line}") for line in wrong))
@@ -102,7 +102,7 @@ def _limits(result: Record) -> str:
 def _training(result: Record) -> str:
     names = results.shapes(result)
     described = "\n".join(_wrapped(f"- {shape_of(name).described}") for name in names)
-    rows = [_row(result, one) for one in result["train"]]
+    rows = [_row(result, one) for one in results.timed(result)]
     ratios = [f"| {name} | {_number(results.ratio(result, name))} |" for name in names]
     return "\n".join(
         [

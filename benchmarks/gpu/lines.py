@@ -51,18 +51,21 @@ def _product(one: Record, _: Record) -> str:
 
 
 def _step(one: Record, result: Record) -> str:
+    if "ms" not in one:
+        return "\n".join(
+            f"{one['shape']} {one['recipe']}, {group}, ms: "
+            + ", ".join(f"{name} {ms:.2f}" for name, ms in parts.items())
+            for group, parts in one["breakdown"].items()
+        )
     peak = results.share(one, result["peak"])
     rate = results.share(one, results.limit(result))
     memory = "" if one["peak_gib"] is None else f", {one['peak_gib']:.1f} GiB"
-    text = (
+    return (
         f"{one['shape']} {one['side']} {one['recipe']}: {results.tokens_per_second(one):,.0f} tokens/s, "
         f"{one['ms']:.1f} ms a step of {one['rows']} rows ({one['fastest_ms']:.1f} to {one['slowest_ms']:.1f}, "
         f"{one['repeats']} x {one['steps']}), MFU {percent(peak)}, of the products' rate {percent(rate)}{memory}, "
         f"compiled in {one['compile_seconds']:.1f} s, loss {one['loss']:.2f}"
     )
-    for group, parts in one.get("breakdown", {}).items():
-        text += f"\n    {group}, ms: " + ", ".join(f"{name} {ms:.2f}" for name, ms in parts.items())
-    return text
 
 
 def _precision(one: Record, _: Record) -> str:

@@ -1,8 +1,8 @@
 """Our training step, the one that `train.py pretrain` takes: donated, with the run's dropout and AdamW."""
 
-import contextlib
 import dataclasses
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.gpu import breakdown
 from benchmarks.gpu.children import Record, serve
 from benchmarks.gpu.machine import require_accelerator
-from benchmarks.gpu.timing import time_steps
+from benchmarks.gpu.timing import budget, time_steps
 from benchmarks.gpu.work import Shape, batches_of, encoder_of, rows_of, shape_of, work_of
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
@@ -22,6 +22,8 @@ from jax_encoder.training.step import Program, build
 
 _GIB = 2**30
 _TRACED_STEPS = 3
+# Of the device's memory: what to aim at, and what the plan of a compiled step may take.
+_LIKELY, _MOST = 0.75, 0.95
 
 
 class Compiled(NamedTuple):
@@ -39,10 +41,10 @@ def measure(spec: Record) -> Iterator[Record]:
     shape = shape_of(spec["shape"], tiny=spec["tiny"], rows=spec["rows"])
     encoder = dataclasses.replace(encoder_of(shape, tiny=spec["tiny"]), **spec["encoder"])
     program, pool = build(options(shape, spec), encoder), rows_of(shape, encoder)
-    rows = shape.rows
+    rows = min(shape.rows, _likely_rows(encoder, pool))
     while True:
         try:
-            yield _timed(program, pool, _fitting(program, pool, rows), encoder, spec | {"ends": ends})
+            yield from _timed(program, pool, _fitting(program, pool, rows), encoder, spec | {"ends": ends})
             return
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error) or rows == 1:
@@ -60,7 +62,7 @@ def options(shape: Shape, spec: Record) -> PretrainConfig:
     )
 
 
-def _timed(program: Program, pool: Batch, compiled: Compiled, encoder: EncoderConfig, spec: Record) -> Record:
+def _timed(program: Program, pool: Batch, compiled: Compiled, encoder: EncoderConfig, spec: Record) -> Iterator[Record]:
     """Runs a compiled step over the rows, again and again."""
     state, loss = program.init(), float("nan")
     cycle = itertools.cycle([jax.device_put(batch) for batch in batches_of(pool, compiled.rows)])
@@ -72,37 +74,54 @@ def _timed(program: Program, pool: Batch, compiled: Compiled, encoder: EncoderCo
         jax.block_until_ready(state)
         loss = float(metrics.loss)
 
-    timing = time_steps(run, seconds=min(spec["ends"] - time.monotonic() - 5, 12))
+    timing = time_steps(run, seconds=budget(spec["ends"], tiny=spec["tiny"]))
     if not np.isfinite(loss):
         raise FloatingPointError(f"the loss is {loss} after the steps that were timed")
-    traced = _trace(run, spec["trace"]) if spec["trace"] else {}
-    work, memory = work_of(encoder, pool, compiled.rows), jax.devices()[0].memory_stats() or {}
-    return {
-        **{key: spec[key] for key in ("shape", "side", "recipe")},
+    memory = _memory()
+    who = {key: spec[key] for key in ("shape", "side", "recipe")}
+    yield {
+        **who,
         "rows": compiled.rows,
         **timing.as_record(),
-        "tokens": work.tokens,
-        "flops": work.flops,
+        **work_of(encoder, pool, compiled.rows)._asdict(),
         "compile_seconds": compiled.seconds,
-        "peak_gib": memory["peak_bytes_in_use"] / _GIB if "peak_bytes_in_use" in memory else None,
+        "peak_gib": memory["peak_bytes_in_use"] / _GIB if memory else None,
         "planned_gib": planned_bytes(compiled.step) / _GIB,
         "loss": loss,
-        **traced,
     }
+    if spec["trace"]:
+        # A record of its own, so that a profiler that fails takes no figure along.
+        with jax.profiler.trace(spec["trace"]):
+            run(_TRACED_STEPS)
+        yield who | {"breakdown": breakdown.of_folder(spec["trace"], steps=_TRACED_STEPS)}
+
+
+def _likely_rows(encoder: EncoderConfig, pool: Batch) -> int:
+    """Rows that probably fit, so that not much is compiled in vain; any number where the memory is not known."""
+    memory = _memory()
+    if not memory:
+        return len(pool.tokens)
+    T, K = pool.tokens.shape[1], pool.targets.shape[1]
+    # Bytes that wait for the backward pass: weights in float32 and bfloat16, dropped and masked; some 17 values of a
+    # token's width in bfloat16, and as much again beside them; logits three times in float32.
+    layer = 9 * encoder.num_heads * T**2 + 50 * T * encoder.embed_dim
+    row = encoder.num_layers * layer + 12 * K * encoder.vocab_size
+    return max(8, int(_LIKELY * memory["bytes_limit"] / row) // 8 * 8)
 
 
 def _fitting(program: Program, pool: Batch, rows: int) -> Compiled:
     """Compiles for `rows`, or for so many fewer that the memory that XLA plans is there."""
-    stats = jax.devices()[0].memory_stats() or {}
     while True:
         start = time.perf_counter()
         step = program.step.lower(jax.eval_shape(program.init), batches_of(pool, rows)[0]).compile()
         compiled = Compiled(rows, step, time.perf_counter() - start)
-        planned, limit = planned_bytes(step), stats.get("bytes_limit")
-        if limit is None or planned <= limit or rows == 1:
+        limit = _MOST * _memory().get("bytes_limit", math.inf)
+        planned = planned_bytes(step)
+        if planned <= limit or rows == 1:
             return compiled
         # What a row takes is all but proportional; multiples of 8 suit the products.
-        rows = max(1, min(rows - 1, int(rows * limit / planned)) // 8 * 8)
+        fewer = int(rows * limit / planned)
+        rows = max(1, min(rows - 1, fewer // 8 * 8 or fewer))
 
 
 def planned_bytes(step: Any) -> int:
@@ -112,13 +131,9 @@ def planned_bytes(step: Any) -> int:
     return int(held + plan.temp_size_in_bytes)
 
 
-def _trace(run: Any, folder: str) -> Record:
-    """Writes a profile of a few steps, and sums its device time up by kind of operation."""
-    with jax.profiler.trace(folder):
-        run(_TRACED_STEPS)
-    with contextlib.suppress(FileNotFoundError):
-        return {"breakdown": breakdown.of_folder(folder, steps=_TRACED_STEPS)}
-    return {}
+def _memory() -> dict[str, int]:
+    """The device's own count of its bytes; empty for a CPU."""
+    return jax.devices()[0].memory_stats() or {}
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def measure(spec: Record) -> Iterator[Record]:
         encoder = encoder_of(shape, tiny=True)
         batch = _with_an_empty_row(batches_of(rows_of(shape, encoder), shape.rows)[0])
         exact = values_of(encoder, batch, "float64", "highest", cpu)
-        # On a CPU in the device's place all but the first and the last are the same again.
-        for dtype, precision in (compared[0], compared[-1]) if spec["tiny"] else compared:
+        # On a CPU in the device's place float64 says all that there is to say.
+        for dtype, precision in compared[:1] if spec["tiny"] else compared:
             loss, gradient = errors(values_of(encoder, batch, dtype, precision, device), exact)
             record = {"encoder": name, "dtype": dtype, "precision": precision, "on": device.platform}
             verdict = {"ok": max(loss, gradient) <= SEMANTIC} if dtype == "float64" else {}

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.gpu.children import Record, serve
 from benchmarks.gpu.machine import require_accelerator
-from benchmarks.gpu.timing import time_steps
+from benchmarks.gpu.timing import budget, time_steps
 
 # Rows, inner and outer width: a square one, then those of the MLPs of BERT's two sizes for 128 rows of 512 tokens.
 _SIZES = ((8192, 8192, 8192), (65_536, 768, 3072), (65_536, 1024, 4096))
@@ -19,10 +19,10 @@ def measure(spec: Record) -> Iterator[Record]:
     ends = time.monotonic() + spec["seconds"]
     make = {"jax": _jax, "torch": _torch}[spec["by"]]
     sizes = _TINY if spec["tiny"] else _SIZES
-    for index, size in enumerate(sizes):
+    for size in sizes:
         rows, inner, outer = size
-        left = (ends - time.monotonic() - 3) / (len(sizes) - index)
-        timing = time_steps(make(size, spec["tiny"]), seconds=max(0.1, min(left, 4.0)))
+        seconds = budget(ends, tiny=spec["tiny"]) / len(sizes)
+        timing = time_steps(make(size, spec["tiny"]), seconds=seconds)
         rate = 2 * rows * inner * outer / (1e-3 * timing.ms)
         yield {"by": spec["by"], "size": size, "flops_per_second": rate, **timing.as_record()}
 

@@ -22,14 +22,19 @@ def share(record: Record, rate: float | None) -> float | None:
     return None if rate is None else record["flops"] / (1e-3 * record["ms"]) / rate
 
 
+def timed(result: Record) -> list[Record]:
+    """The steps that were timed; beside them are their profiles."""
+    return [record for record in result.get("train", ()) if "ms" in record]
+
+
 def shapes(result: Record) -> list[str]:
-    """The steps that were timed, in order."""
-    return list(dict.fromkeys(record["shape"] for record in result.get("train", ())))
+    """What the steps were of, in order."""
+    return list(dict.fromkeys(record["shape"] for record in timed(result)))
 
 
 def fastest(result: Record, shape: str, side: str) -> Record | None:
     """A side's record with the most tokens a second; of ours only the step that training takes."""
-    records = [record for record in result.get("train", ()) if (record["shape"], record["side"]) == (shape, side)]
+    records = [record for record in timed(result) if (record["shape"], record["side"]) == (shape, side)]
     counted = [record for record in records if side != "ours" or record["recipe"] == OURS]
     return max(counted, key=tokens_per_second, default=None)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 _SECONDS_A_REPEAT = 0.7  # long enough that waiting for the device once does not show
 _REPEATS = 7
+_AT_MOST, _TINY_AT_MOST = 12.0, 0.5  # seconds that timing one thing may take
 
 
 class Timing(NamedTuple):
@@ -48,3 +49,8 @@ def _seconds(run: Callable[[int], None], steps: int) -> float:
     start = time.perf_counter()
     run(steps)
     return time.perf_counter() - start
+
+
+def budget(ends: float, *, tiny: bool) -> float:
+    """Seconds for `time_steps`, so that all is done a little before the clock says `ends`."""
+    return min(ends - time.monotonic() - 5, _TINY_AT_MOST if tiny else _AT_MOST)

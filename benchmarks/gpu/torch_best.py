@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from benchmarks.gpu.children import Record, serve
 from benchmarks.gpu.machine import require_accelerator
-from benchmarks.gpu.timing import time_steps
+from benchmarks.gpu.timing import budget, time_steps
 from benchmarks.gpu.work import Shape, batches_of, encoder_of, rows_of, shape_of, work_of
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
@@ -95,17 +95,15 @@ def measure(spec: Record) -> Iterator[Record]:
     for recipe in spec["recipes"]:
         record = None
         while record is None:
-            record = _attempt(shape, encoder, pool, rows, recipe=recipe, ends=ends)
+            record = _attempt(shape, encoder, pool, rows, spec | {"recipe": recipe, "ends": ends})
             rows = rows if record else rows // 2
         yield {"shape": spec["shape"], "side": "torch", "recipe": recipe} | record
 
 
-def _attempt(
-    shape: Shape, encoder: EncoderConfig, pool: Batch, rows: int, *, recipe: str, ends: float
-) -> Record | None:
+def _attempt(shape: Shape, encoder: EncoderConfig, pool: Batch, rows: int, spec: Record) -> Record | None:
     """Times one recipe; None if so many rows do not fit into the memory."""
     try:
-        timed = _timed(Trainer(shape, encoder, compiled=recipe == "compiled"), pool, rows, ends=ends)
+        timed = _timed(Trainer(shape, encoder, compiled=spec["recipe"] == "compiled"), pool, rows, spec)
         return timed | work_of(encoder, pool, rows)._asdict()
     except torch.cuda.OutOfMemoryError:
         if rows == 1:
@@ -149,7 +147,7 @@ class Trainer:
         return loss.detach()
 
 
-def _timed(trainer: Trainer, pool: Batch, rows: int, *, ends: float) -> Record:
+def _timed(trainer: Trainer, pool: Batch, rows: int, spec: Record) -> Record:
     """Runs the step over the rows, again and again."""
     device = trainer.device
     batches = [tensors_of(batch, device) for batch in batches_of(pool, rows)]
@@ -167,7 +165,7 @@ def _timed(trainer: Trainer, pool: Batch, rows: int, *, ends: float) -> Record:
     start = time.perf_counter()
     run(1)
     first = time.perf_counter() - start
-    timing = time_steps(run, seconds=min(ends - time.monotonic() - 5, 12))
+    timing = time_steps(run, seconds=budget(spec["ends"], tiny=spec["tiny"]))
     if not np.isfinite(float(loss)):
         raise FloatingPointError(f"the loss is {float(loss)} after the steps that were timed")
     peak = torch.cuda.max_memory_allocated() / _GIB if device == "cuda" else None

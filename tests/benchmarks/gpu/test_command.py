@@ -19,10 +19,10 @@ def test_the_parts_leave_their_figures(tmp_path, capsys):
     assert status == 0, out
     result = json.loads(file.read_text())
     assert {one["by"] for one in result["products"]} == {"jax", "torch"}
-    (step,) = result["train"]
+    step, profile = result["train"]
     assert step["loss"] < 7
     assert step["flops"] > 1e8
-    assert sum(step["breakdown"]["kinds"].values()) > 0
+    assert sum(profile["breakdown"]["kinds"].values()) > 0
     assert [one["ok"] for one in result["precision"] if "ok" in one] == [True, True]
     assert result["trouble"] == []
     assert "modernbert_base ours as trained: " in out
