@@ -14,7 +14,7 @@ from benchmarks.gpu import lines
 from benchmarks.gpu.children import Record, call
 from benchmarks.gpu.machine import describe, has_gpu, peak_of
 from benchmarks.gpu.results import OURS, wrong
-from benchmarks.gpu.work import DEFAULT_SHAPES, shape_of
+from benchmarks.gpu.work import DEFAULT_SHAPES, encoder_of, shape_of
 from jax_encoder.errors import InputError
 
 Part = Literal["products", "train", "precision", "tests"]
@@ -131,12 +131,13 @@ class Gpu:
                     jobs.append(("torch_best", of_shape | {"side": "torch", "recipes": self.recipes}))
                 else:
                     jobs.append(("ours", of_shape | self._ours(OURS, {}, {}, self.trace and f"{self.trace}/{shape}")))
-        if self.ablate:
-            jobs += [
-                ("ours", {"shape": shape, "tiny": self.tiny, "rows": self.rows} | self._ours(name, *changes, None))
-                for shape in self.shapes
-                for name, changes in ABLATIONS.items()
-            ]
+        for shape in self.shapes if self.ablate else ():
+            encoder = dataclasses.asdict(encoder_of(shape_of(shape)))
+            for name, (changes, model) in ABLATIONS.items():
+                # Where there is no dropout, leaving it out changes nothing.
+                if model or any(encoder[field] != value for field, value in changes.items()):
+                    of_shape = {"shape": shape, "tiny": self.tiny, "rows": self.rows}
+                    jobs.append(("ours", of_shape | self._ours(name, changes, model, None)))
         return jobs
 
     @staticmethod

@@ -55,6 +55,15 @@ def test_a_slow_shape_leaves_time_to_the_next():
     assert shares == pytest.approx([155, 310 * 2 / 3, 310, 310, 90], abs=1)
 
 
+def test_nothing_is_left_out_where_it_is_not():
+    jobs = Gpu(shapes=("bert_base", "modernbert_base"), sides=("torch",), ablate=True)._jobs("train")
+    left_out = [(spec["shape"], spec["recipe"]) for name, spec in jobs if name == "ours"]
+    assert left_out == [
+        *(("bert_base", name) for name in ("no dropout", "no attention dropout", "unrolled", "default precision")),
+        *(("modernbert_base", name) for name in ("unrolled", "default precision")),
+    ]
+
+
 def test_what_cannot_be_measured_here_is_refused(capsys):
     assert benchmarks.__main__.main(["gpu", "--tiny", "--shapes", "bert_huge"]) == 2
     assert benchmarks.__main__.main(["gpu", "--tiny", "--rows=0"]) == 2
