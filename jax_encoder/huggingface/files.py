@@ -58,7 +58,11 @@ def inside(folder: Path, name: str, source: Path) -> Path:
     path, roots = folder / name, [folder.resolve()]
     if roots[0].parent.name == "snapshots":  # the hub's cache, where files are links to their contents
         roots.append(roots[0].parents[1] / "blobs")
-    if not any(path.resolve().is_relative_to(root) for root in roots) or ".." in Path(name).parts:
+    try:
+        within = ".." not in Path(name).parts and any(path.resolve().is_relative_to(root) for root in roots)
+    except (OSError, ValueError, RuntimeError):  # links in a circle, and names that no file can have
+        within = False
+    if not within:
         raise InputError(
             f"{source} names {name!r}, which lies outside of {folder}: files of a checkpoint lie within it"
         )

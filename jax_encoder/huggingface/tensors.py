@@ -101,13 +101,11 @@ def _read_shards(path: Path, read: Callable[[Path], Tensors]) -> Tensors:
     names = sorted(set(places.values()))
     if outside := [name for name in names if Path(name).name != name]:
         raise InputError(f"{path} names {', '.join(outside[:5])}: files of a checkpoint lie beside their index")
-    for name in names:
-        inside(path.parent, name, path)
     if absent := [name for name in names if not (path.parent / name).is_file()]:
         raise InputError(f"{path} names {', '.join(absent[:5])}, not to be found: fetch all files of the checkpoint")
     tensors: Tensors = {}
     for file in names:
-        found = read(path.parent / file)
+        found = read(inside(path.parent, file, path))
         expected = {name for name, place in places.items() if place == file}
         if found.keys() != expected:
             differing = sorted(found.keys() ^ expected)

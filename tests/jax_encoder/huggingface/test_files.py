@@ -1,5 +1,7 @@
 """What may be read in two ways, or lies outside of a folder, is refused."""
 
+import re
+
 import pytest
 
 from jax_encoder.errors import InputError
@@ -16,13 +18,15 @@ def test_a_name_that_stands_twice_is_refused(tmp_path):
     assert read_json(path) == read_json_if_there(path) == {"a": {"b": 1}, "b": 2}
 
 
-@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc", "link", "link/inner", "a/.."])
+@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc", "link", "link/inner", "a/..", "x\0y"])
 def test_a_path_that_leads_outside_is_refused(tmp_path, name):
     folder = tmp_path / "folder"
     folder.mkdir()
     (tmp_path / "outside").mkdir()
     (folder / "link").symlink_to(tmp_path / "outside")
-    with pytest.raises(InputError, match=f"modules.json names '{name}', which lies outside of {folder}: files of a "):
+    with pytest.raises(
+        InputError, match=f"modules.json names {re.escape(repr(name))}, which lies outside of {folder}: files of a "
+    ):
         inside(folder, name, folder / "modules.json")
 
 
