@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Float32, Int
-from tokenizers import Tokenizer, normalizers
+from jaxtyping import Array, Bool, Float, Int
+from tokenizers import Encoding, Tokenizer, normalizers
 
 from jax_encoder import masks
 from jax_encoder.data.texts import TEXTS_PER_ROW, Batch, Tokens, batches, tokenize
@@ -54,6 +54,7 @@ class TextEncoder:
         limit = self.config.max_len if form.max_length is None else min(form.max_length, self.config.max_len)
         self._tokenizer, self._longest = _reading(checkpoint, form, limit), limit
         self._graph, self._state = nnx.split(checkpoint.model(dtype=dtype).encoder)
+        self._wide = at_least_float32(dtype)
 
     @classmethod
     def from_pretrained(
@@ -81,10 +82,11 @@ class TextEncoder:
 
     def encode(
         self, texts: Iterable[object], batch_size: int = 32, *, progress: Callable[[int], None] | None = None
-    ) -> Float32[np.ndarray, "I P"]:
+    ) -> Float[np.ndarray, "I P"]:
         """Turns texts into vectors, in their order.
 
         Short texts share a row, each seeing only itself. Texts that are longer than the checkpoint's longest are cut.
+        The vectors are float32, or float64 where that is computed in.
 
         Args:
             texts: strings.
@@ -97,12 +99,12 @@ class TextEncoder:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         tokens = self._tokens(_checked(texts, self.form.prompt))
-        vectors_IP = np.zeros((len(tokens.starts) - 1, self.width), np.float32)
+        vectors_IP = np.zeros((len(tokens.starts) - 1, self.width), self._wide)
         waiting: list[tuple[Batch, Array]] = []
 
         def collect() -> None:
             batch, vectors_BKP = waiting.pop(0)
-            vectors_IP[batch.texts] = np.asarray(vectors_BKP, np.float32)[batch.rows, batch.segment - 1]
+            vectors_IP[batch.texts] = np.asarray(vectors_BKP, self._wide)[batch.rows, batch.segment - 1]
             if progress is not None:
                 progress(len(batch.texts))
 
@@ -115,6 +117,15 @@ class TextEncoder:
         while waiting:
             collect()
         return vectors_IP
+
+    def read(self, texts: Iterable[str | tuple[str, str]]) -> list[Encoding]:
+        """Reads texts into tokens as `encode` does; two texts that belong together are read as one, without a prompt.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        given = [_checked([one], self.form.prompt)[0] if isinstance(one, str) else _both(one) for one in texts]
+        return self._tokenizer.encode_batch(given)
 
     def _tokens(self, texts: list[str]) -> Tokens:
         """Ids of all texts; one beyond the encoder's tables would become NaN."""
@@ -149,6 +160,12 @@ def _reading(checkpoint: Checkpoint, form: SentenceForm, limit: int) -> Tokenize
         own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
         tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     return tokenizer
+
+
+def _both(texts: tuple[str, str]) -> tuple[str, str]:
+    """Two texts that are read together, if both are texts."""
+    first, second = _checked(texts, "")
+    return first, second
 
 
 def _checked(texts: Iterable[object], prompt: str) -> list[str]:

@@ -4,10 +4,8 @@ Axes: R rows as transformers is given them, U columns.
 """
 
 import contextlib
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,36 +18,9 @@ from parity.errors import MismatchError
 from parity.published.form import Published
 from parity.published.inputs import Inputs
 
-# These compute rotations, norms or the softmax in float32 whatever their dtype.
-_NARROW = ("modernbert", "eurobert")
-
-
-class _Float64Torch(ModuleType):
-    """torch, but whoever asks it for float32 gets float64."""
-
-    float = float32 = torch.float64
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-
-@contextlib.contextmanager
-def wide(family: str) -> Iterator[None]:
-    """Lets a family's code compute in float64 where it would fall back to float32."""
-    if family not in _NARROW:
-        yield
-        return
-    module: Any = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
-    plain = torch.Tensor.float
-    module.torch, torch.Tensor.float = _Float64Torch("torch"), torch.Tensor.double  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        module.torch, torch.Tensor.float = torch, plain  # type: ignore[method-assign]
-
 
 def build(published: Published) -> Any:
-    """A model of the class, in float64 and in evaluation; within `wide`."""
+    """A model of the class, in float64 and in evaluation; within `parity.encoder.wide.wide`."""
     given = {name: value for name, value in published.fields.items() if name != "model_type"}
     config = transformers.AutoConfig.for_model(published.family.name, **given, num_labels=published.num_classes)
     config._attn_implementation = "eager"
@@ -57,7 +28,7 @@ def build(published: Published) -> Any:
 
 
 def read(published: Published, folder: Path) -> Any:
-    """A model of the class, in float64 and in evaluation, as transformers reads the folder; within `wide`.
+    """A model of the class, in float64 and in evaluation, as transformers reads the folder; within `parity.encoder.wide.wide`.
 
     A pooler that the folder lacks gets no gradient.
 

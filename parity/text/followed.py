@@ -1,0 +1,61 @@
+"""Where transformers itself reads a folder otherwise than its tokenizer.json says: which of the two we follow, and why."""
+
+from collections.abc import Mapping
+
+from parity.judge.verdict import Setting
+from parity.text.bugs import TEXT_BUGS
+from parity.text.corpus import Text
+from parity.text.diagnose import mistaken
+from parity.text.library import Library
+from parity.text.ours import Ours
+from parity.text.reading import Reading, apart, share_apart, shown
+from parity.text.recipe import Recipe
+
+_FILE = "tokenizer.json"
+
+
+def followed(
+    ours: Ours, theirs: Library, by_file: Recipe, by_class: Recipe, cases: Mapping[str, tuple[Text, ...]]
+) -> Setting:
+    """Measured on all texts: what each side follows, and what is to be said if it is not tokenizer.json."""
+    name = type(theirs.tokenizer).__name__
+    first: tuple[Text, str] | None = None
+    ours_by_file = ours_by_class = True
+    for texts in cases.values():
+        file, cls, mine = by_file.read(texts), by_class.read(texts), ours.read(texts)
+        ours_by_file &= not apart(mine, file)
+        ours_by_class &= not apart(mine, cls)
+        if first is None and (different := apart(file, cls)):
+            first = texts[different[0]], _why(by_file, by_class, texts, (file, cls))
+    if first is None:
+        return Setting("text is read as says", _FILE if ours_by_file else "neither", _FILE)
+    we = _FILE if ours_by_file else name if ours_by_class else "neither"
+    text, why = first
+    follow = {
+        _FILE: f"We follow {_FILE}: the model was trained with it",
+        name: f"We follow {name}: vectors made with the libraries are what ours are compared with",
+        "neither": "We follow neither in everything",
+    }[we]
+    warning = f"{name} reads this folder otherwise than its {_FILE} says, first the text {shown(text)}: {why}. {follow}"
+    return Setting("text is read as says", we, name, warning)
+
+
+def limits(theirs: Library) -> Setting:
+    """How many tokens of a text are read, and what the library would do with more than its encoder has positions for."""
+    warning = ""
+    if theirs.asked > theirs.possible:
+        warning = (
+            f"{theirs.name} cuts texts at {theirs.asked if theirs.asked < 10**9 else 'no'} tokens and has positions for "
+            f"{theirs.possible}: it fails with longer ones, and was told to cut there"
+        )
+    return Setting("tokens of a text", str(min(theirs.asked, theirs.possible)), str(theirs.asked), warning)
+
+
+def _why(by_file: Recipe, by_class: Recipe, texts: tuple[Text, ...], readings: tuple[Reading, Reading]) -> str:
+    """What the class does to the file, if a known mistake is like it: made in one it gives the other."""
+    file, cls = readings
+    for recipe, other in ((by_file, cls), (by_class, file)):
+        for bug, reading in mistaken(recipe, texts, TEXT_BUGS):
+            if not share_apart(reading, other) and bug.cause:
+                return bug.cause
+    return "parts of the tokenizer are made anew by its class"
