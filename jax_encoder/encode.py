@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from tokenizers import Encoding, Tokenizer, normalizers
 
 from jax_encoder import masks
+from jax_encoder.config import EncoderConfig
 from jax_encoder.data.texts import TEXTS_PER_ROW, Batch, Tokens, batches, tokenize
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface import Checkpoint, load
@@ -194,10 +195,28 @@ def _vectors(
     segments_BT: Int[Array, "B T"],
 ) -> Float[Array, "B K P"]:
     """One vector for each text of each row; what stands where a row has no more texts has no meaning."""
-    encoder, positions_BT = nnx.merge(graph, state), masks.positions_from_segments(segments_BT)
-    mask_BTS = masks.from_segments(segments_BT)
-    x_BTD, _ = encoder(ids_BT, mask_BTS, positions_BT=positions_BT, token_types_BT=types_BT)
-    return pool(x_BTD, segments_BT, positions_BT, pooling)
+    encoder, places_BT = nnx.merge(graph, state), masks.positions_from_segments(segments_BT)
+    positions_BT = positions(ids_BT, segments_BT, encoder.config)
+    x_BTD, _ = encoder(ids_BT, masks.from_segments(segments_BT), positions_BT=positions_BT, token_types_BT=types_BT)
+    return pool(x_BTD, segments_BT, places_BT, pooling)
+
+
+def positions(
+    ids_BT: Int[Array, "B T"], segments_BT: Int[Array, "B T"], config: EncoderConfig
+) -> Int[Array, "B T"]:
+    """Each token's position within its text, from 0 on.
+
+    RoBERTa and its relatives number the tokens that are not the padding token, also where a text spells that out as
+    "<pad>": it has the row before the first position, and is not counted.
+    """
+    places_BT = masks.positions_from_segments(segments_BT)
+    if not config.position_offset:
+        return places_BT
+    padding_BT = (ids_BT == config.position_offset - 1) & (segments_BT != 0)
+    before_BT = jnp.cumsum(padding_BT, axis=1, dtype=places_BT.dtype) - padding_BT
+    columns_T = jnp.arange(ids_BT.shape[1], dtype=places_BT.dtype)
+    within_BT = before_BT - jnp.take_along_axis(before_BT, columns_T[None] - places_BT, axis=1)
+    return jnp.where(padding_BT, -1, places_BT - within_BT)
 
 
 def pool(

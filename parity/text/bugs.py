@@ -101,6 +101,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         case="pairs",
         where="types",
         wrong=wrong.types_flat,
+        cause="it hands no token types on, for model_input_names does not list them",
     ),
     TextBug(
         name="text-prompt-missing",

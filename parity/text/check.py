@@ -21,13 +21,14 @@ from parity.judge.compare import SEMANTIC
 from parity.judge.verdict import Report, Run, Setting
 from parity.text import built, wrong
 from parity.text.adequacy import adequate
+from parity.text.bench import Bench
 from parity.text.corpus import Text
 from parity.text.diagnose import Sound
 from parity.text.followed import followed, limits
 from parity.text.library import Library
 from parity.text.ours import Ours
 from parity.text.recipe import Pooled, Recipe, opened
-from parity.text.runs import VARIANT, Bench, runs_of
+from parity.text.runs import VARIANT, runs_of
 
 # Texts that go through the networks; all are read.
 COMPUTED = 128
@@ -73,23 +74,23 @@ def text_of(model: str, *, computed: int = COMPUTED, progress: Progress = lambda
         except MismatchError as error:
             return Found((mismatched(VARIANT, "reading", error),), (), environment)
         runs = adequate(tuple(runs_of(bench, progress)), bench.sound.by_class, bench.cases)
-        settings = _settings(bench)
+        settings = followed(bench), limits(bench.theirs)
     counts = {"texts": f"{bench.texts:,}", "of which computed": f"{bench.count:,}"}
     return Found(runs, settings, {**environment, **counts})
 
 
 def bench_of(ours: Ours, theirs: Library, computed: int) -> Bench:
     """Both sides, how the folder may rightly be read, and the texts that are built for it."""
-    by_class = _recipe(theirs, theirs.content, ours)
+    by_class = _recipe(theirs, theirs.content, typed=theirs.fed_types)
     file = ours.form.encoder / "tokenizer.json"
-    by_file = _lowered(_recipe(theirs, file.read_text(encoding="utf-8"), ours), ours.form)
+    by_file = _lowered(_recipe(theirs, file.read_text(encoding="utf-8"), typed=theirs.takes_types), ours.form)
     pooling = ours.form.pooling
     pooled = Pooled(modes=pooling.modes, normalize=pooling.normalize)
     cases = built.corpus(_special(theirs), by_class.limit, *_lengths(by_class))
     return Bench(ours, theirs, Sound(by_file, by_class, pooled), cases, computed)
 
 
-def _recipe(theirs: Library, content: str, ours: Ours) -> Recipe:
+def _recipe(theirs: Library, content: str, *, typed: bool) -> Recipe:
     """All but tokenizer.json as the library has it."""
     tokenizer = theirs.tokenizer
     return Recipe(
@@ -98,7 +99,7 @@ def _recipe(theirs: Library, content: str, ours: Ours) -> Recipe:
         cut_left=tokenizer.truncation_side == "left",
         pad_left=tokenizer.padding_side == "left",
         prompt=theirs.pipeline.prompt,
-        typed=theirs.fed_types,
+        typed=typed,
         counting=theirs.counting,
         pad=theirs.pad,
     )
@@ -127,11 +128,6 @@ def _special(theirs: Library) -> Sequence[str]:
     tokenizer = theirs.tokenizer
     mask = [tokenizer.mask_token] if tokenizer.mask_token else []
     return tuple(dict.fromkeys([*mask, *tokenizer.all_special_tokens]))
-
-
-def _settings(bench: Bench) -> tuple[Setting, ...]:
-    read = followed(bench.ours, bench.theirs, bench.sound.by_file, bench.sound.by_class, bench.cases)
-    return read, limits(bench.theirs)
 
 
 def _environment() -> dict[str, str]:

@@ -1,28 +1,24 @@
 """Where transformers itself reads a folder otherwise than its tokenizer.json says: which of the two we follow, and why."""
 
-from collections.abc import Mapping
-
 from parity.judge.verdict import Setting
+from parity.text.bench import Bench
 from parity.text.bugs import TEXT_BUGS
 from parity.text.corpus import Text
 from parity.text.diagnose import mistaken
 from parity.text.library import Library
-from parity.text.ours import Ours
 from parity.text.reading import Reading, apart, share_apart, shown
 from parity.text.recipe import Recipe
 
 _FILE = "tokenizer.json"
 
 
-def followed(
-    ours: Ours, theirs: Library, by_file: Recipe, by_class: Recipe, cases: Mapping[str, tuple[Text, ...]]
-) -> Setting:
+def followed(bench: Bench) -> Setting:
     """Measured on all texts: what each side follows, and what is to be said if it is not tokenizer.json."""
-    name = type(theirs.tokenizer).__name__
+    name, (by_file, by_class, _) = type(bench.theirs.tokenizer).__name__, bench.sound
     first: tuple[Text, str] | None = None
     ours_by_file = ours_by_class = True
-    for texts in cases.values():
-        file, cls, mine = by_file.read(texts), by_class.read(texts), ours.read(texts)
+    for case, texts in bench.cases.items():
+        file, cls, mine = by_file.read(texts), by_class.read(texts), bench.read(case)[0]
         ours_by_file &= not apart(mine, file)
         ours_by_class &= not apart(mine, cls)
         if first is None and (different := apart(file, cls)):
@@ -41,12 +37,12 @@ def followed(
 
 
 def limits(theirs: Library) -> Setting:
-    """How many tokens of a text are read, and what the library would do with more than its encoder has positions for."""
+    """How many tokens of a text are read, and what the library would do beyond its encoder's positions."""
     warning = ""
     if theirs.asked > theirs.possible:
         warning = (
-            f"{theirs.name} cuts texts at {theirs.asked if theirs.asked < 10**9 else 'no'} tokens and has positions for "
-            f"{theirs.possible}: it fails with longer ones, and was told to cut there"
+            f"{theirs.name} would cut texts at {theirs.asked:,} tokens, where its encoder has {theirs.possible:,} "
+            "positions and fails with more: it was told to cut there"
         )
     return Setting("tokens of a text", str(min(theirs.asked, theirs.possible)), str(theirs.asked), warning)
 

@@ -135,9 +135,14 @@ class Library:
         return "columns" if table.padding_idx is None else "tokens"
 
     @property
+    def takes_types(self) -> bool:
+        """Whether the encoder has token types."""
+        return _takes_types(self.pipeline.network)
+
+    @property
     def fed_types(self) -> bool:
         """Whether the encoder is given token types."""
-        return _takes_types(self.pipeline.network) and "token_type_ids" in self.tokenizer.model_input_names
+        return self.takes_types and "token_type_ids" in self.tokenizer.model_input_names
 
     @property
     def pad(self) -> int:
@@ -166,7 +171,7 @@ class Library:
 
     def refuses(self, text: str) -> bool:
         """Whether a text is refused as none."""
-        with _quiet():
+        with quiet():
             try:
                 self.pipeline.features([text])
             except (TypeError, ValueError):
@@ -189,8 +194,8 @@ class Library:
                 found += [row[seen] for row, seen in zip(hidden_ITD, mask_IT, strict=True)]
         return found
 
-    def words(self, texts: Sequence[Text]) -> Rows:
-        """Of each text, the scores of all words at its mask tokens: [K, V], texts one by one."""
+    def words(self, texts: Sequence[Text]) -> np.ndarray:
+        """The scores of all words at the mask tokens of texts, one by one: [I K, V]."""
         found = []
         with self._running(), torch.no_grad():
             cls = transformers.AutoModelForMaskedLM
@@ -199,7 +204,7 @@ class Library:
                 features = self.pipeline.features([text])
                 logits_ITV = model(**fed(model, features)).logits
                 found.append(logits_ITV[features["input_ids"] == self.tokenizer.mask_token_id].numpy())
-        return tuple(found)
+        return np.concatenate(found)
 
     def spell(self, id_: int) -> str:
         """How a token is written."""
@@ -233,7 +238,7 @@ class Library:
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
         """In float64, without a word, and whatever is raised is the reference's doing."""
-        with _quiet(), wide(self.family), running(SIDE):
+        with quiet(), wide(self.family), running(SIDE):
             yield
 
 
@@ -264,7 +269,7 @@ def _positions(network: Any) -> int:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars, no log: what matters is told in the report."""
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +9,7 @@ from flax import nnx
 from tokenizers import Tokenizer
 
 from jax_encoder import masks
-from jax_encoder.encode import TextEncoder
+from jax_encoder.encode import TextEncoder, positions
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.checkpoint import Checkpoint
 from jax_encoder.huggingface.pooling import SentenceForm
@@ -44,14 +43,16 @@ class Ours:
         ids = _rows([one.ids for one in encodings])
         # Texts lie in a row one behind another, each counted by itself from 0 on; padding stands behind all.
         mask = mask_of([len(one) for one in ids], left=False)
-        positions_IT = np.asarray(masks.positions_from_segments(jnp.asarray(mask, jnp.int32)))
+        ids_IT = np.zeros(mask.shape, np.int32)
+        ids_IT[mask] = np.concatenate([np.zeros(0, np.int64), *ids])
+        positions_IT = positions(jnp.asarray(ids_IT), jnp.asarray(mask, jnp.int32), self.encoder.config)
         types = _rows([one.type_ids for one in encodings])
         return Reading(
             ids=ids,
             special=_rows([one.special_tokens_mask for one in encodings]),
             types=types if self.encoder.config.num_token_types else tuple(map(np.zeros_like, types)),
             mask=mask,
-            positions=tuple(row[: len(one)].astype(np.int64) for row, one in zip(positions_IT, ids, strict=True)),
+            positions=tuple(row[: len(one)].astype(np.int64) for row, one in zip(np.asarray(positions_IT), ids, strict=True)),
         )
 
     def refuses(self, text: str) -> bool:
@@ -67,19 +68,20 @@ class Ours:
         with running(SIDE):
             return self.encoder.encode(texts, batch_size=64)
 
-    def words(self, reading: Reading, mask: int) -> Rows:
-        """Of each text, the scores of all words at its mask tokens: [K, V], texts one by one."""
+    def words(self, rows: Sequence[tuple[np.ndarray, np.ndarray]], mask: int) -> np.ndarray:
+        """The scores of all words at the mask tokens of texts, given the ids and types of each: [I K, V]."""
+        config, width = self.checkpoint.config, max(len(ids) for ids, _ in rows)
+        ids_IT, types_IT = (
+            np.array([np.pad(row[part], (0, width - len(row[part]))) for row in rows], np.int32) for part in (0, 1)
+        )
+        seen_ITS = masks.from_lengths(jnp.asarray([len(ids) for ids, _ in rows], jnp.int32), width)
+        types = jnp.asarray(types_IT) if config.num_token_types else None
         with running(SIDE):
             model = self.checkpoint.model(dtype=jnp.float64)
-            width = max(map(len, reading.ids))
             run = nnx.jit(lambda model, *given, types: model(*given, token_types_BT=types)[0].logits)
-            scores = []
-            for ids, types in zip(reading.ids, reading.types, strict=True):
-                row: Any = [jnp.asarray(np.pad(one, (0, width - len(one)))[None], jnp.int32) for one in (ids, types)]
-                seen = masks.from_lengths(jnp.asarray([len(ids)], jnp.int32), width)
-                logits = run(model, row[0], seen, types=row[1] if self.checkpoint.config.num_token_types else None)
-                scores.append(np.asarray(logits[0])[np.flatnonzero(ids == mask)])
-            return tuple(scores)
+            logits_ITV = np.asarray(run(model, jnp.asarray(ids_IT), seen_ITS, types=types))
+        at_IT = (ids_IT == mask) & (np.arange(width)[None] < np.array([[len(ids)] for ids, _ in rows]))
+        return logits_ITV[at_IT]
 
     def spell(self, id_: int) -> str:
         """How a token is written."""
