@@ -16,11 +16,13 @@ class TextBug(Bug):
     Attributes:
         wrong: makes it in a recipe, in every form that is known.
         case: the group of texts that is made to expose it; empty if no folder needs to.
+        folder: of `parity.text.folders`, in which it can be made.
         cause: why transformers reads a folder so although its tokenizer.json says otherwise, if it is known to.
     """
 
     wrong: Wrong
     case: str = "sentences"
+    folder: str = "bert-uncased"
     cause: str = ""
 
 
@@ -30,9 +32,11 @@ class PoolingBug(Bug):
 
     Attributes:
         wrong: makes it in how vectors become one.
+        folder: of `parity.text.folders`, in which it can be made.
     """
 
     wrong: WrongPooling
+    folder: str = "bert-uncased"
 
 
 TEXT_BUGS: tuple[TextBug, ...] = (
@@ -40,6 +44,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         name="text-lower-cased",
         mistake="the text is lower-cased",
         where=_IDS,
+        folder="bert-cased",
         wrong=wrong.lower_cased,
         source="transformers#3823",
         cause="its class builds the normaliser from tokenizer_config.json, and lower-cases unless do_lower_case is false",
@@ -49,6 +54,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         mistake="accents are taken off the letters",
         case="letters",
         where=_IDS,
+        folder="bert-cased",
         wrong=wrong.accents_stripped,
         cause="its class builds the normaliser from tokenizer_config.json, not from tokenizer.json",
     ),
@@ -64,6 +70,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         name="text-frame-twice",
         mistake="special tokens are put around the text twice",
         where=_IDS,
+        folder="modernbert",
         wrong=wrong.frame_twice,
     ),
     TextBug(
@@ -71,6 +78,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         mistake="the space before the mask token is kept, which the mask should swallow",
         case="special-tokens",
         where=_IDS,
+        folder="roberta",
         wrong=wrong.space_kept,
         source="transformers#12678",
         cause="its class makes the mask token anew, without lstrip",
@@ -80,6 +88,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         mistake="the limit is off by the special tokens",
         case="limit",
         where=_IDS,
+        folder="distilbert",
         wrong=wrong.limits_off,
     ),
     TextBug(
@@ -87,6 +96,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         mistake="texts that are too long are cut on the other side",
         case="limit",
         where=_IDS,
+        folder="roberta-left",
         wrong=wrong.field(cut_left=lambda one: not one.cut_left),
     ),
     TextBug(
@@ -100,6 +110,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         mistake="the second of two texts has the token type of the first",
         case="pairs",
         where="types",
+        folder="albert",
         wrong=wrong.types_flat,
         cause="it hands no token types on, for model_input_names does not list them",
     ),
@@ -127,6 +138,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         mistake="accents are left on the letters",
         case="letters",
         where=_IDS,
+        folder="electra",
         wrong=wrong.accents_kept,
         cause="its class builds the normaliser from tokenizer_config.json, not from tokenizer.json",
     ),
@@ -135,6 +147,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         mistake="special tokens in a text are spelled out like other text",
         case="special-tokens",
         where=_IDS,
+        folder="bert-cased",
         wrong=wrong.spelled_out,
         source="tokenizers#635",
         cause="it marks the special tokens that its class or tokenizer_config.json names, tokenizer.json does not",
@@ -144,6 +157,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         mistake="the mask token swallows the space before it, which it should not",
         case="",
         where=_IDS,
+        folder="metaspace",
         wrong=wrong.space_swallowed,
         cause="its class gives the mask token lstrip",
     ),
@@ -154,6 +168,7 @@ POOLING_BUGS: tuple[PoolingBug, ...] = (
         name="text-pooling-special",
         mistake="the vector is pooled without the special tokens around the text",
         where="vectors",
+        folder="mpnet",
         wrong=wrong.pooling(own_only=lambda one: not one.own_only),
     ),
     PoolingBug(
@@ -166,6 +181,7 @@ POOLING_BUGS: tuple[PoolingBug, ...] = (
         name="text-cut-order",
         mistake="the vector is cut before it is scaled to length 1, not after",
         where="vectors",
+        folder="truncated",
         wrong=lambda one: wrong.pooling(cut_first=lambda _: not one.cut_first)(one) if one.width else iter(()),
     ),
 )

@@ -85,7 +85,7 @@ def bench_of(ours: Ours, theirs: Library, computed: int) -> Bench:
     file = ours.form.encoder / "tokenizer.json"
     by_file = _lowered(_recipe(theirs, file.read_text(encoding="utf-8"), typed=theirs.takes_types), ours.form)
     pooling = ours.form.pooling
-    pooled = Pooled(modes=pooling.modes, normalize=pooling.normalize)
+    pooled = Pooled(modes=pooling.modes, normalize=pooling.normalize, width=theirs.pipeline.width)
     cases = built.corpus(_special(theirs), by_class.limit, *_lengths(by_class))
     return Bench(ours, theirs, Sound(by_file, by_class, pooled), cases, computed)
 

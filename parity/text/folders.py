@@ -223,6 +223,12 @@ SMALL: dict[str, Small] = {
         model="DistilBertForMaskedLM",
         fields=_DISTIL | {"max_position_embeddings": _LENGTH},
     ),
+    "truncated": Small(
+        tokenizer=_bert(do_lower_case=False),
+        model="BertModel",
+        fields=_PLACES,
+        beside=sentence_files(normalize=True, truncate_dim=7),
+    ),
     "electra": Small(
         tokenizer=_bert(do_lower_case=False, strip_accents=True),
         model="ElectraModel",

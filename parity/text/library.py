@@ -33,7 +33,14 @@ class Pipeline(Protocol):
 
     tokenizer: Any
     network: Any
-    prompt: str
+
+    @property
+    def prompt(self) -> str:
+        """What stands before every single text."""
+
+    @property
+    def width(self) -> int | None:
+        """Columns that are kept of a vector; None keeps all."""
 
     def features(self, texts: list[Text]) -> dict[str, Any]:
         """One padded batch, with `special_tokens_mask`; the prompt stands before single texts."""
@@ -45,7 +52,7 @@ class Pipeline(Protocol):
 class Plain:
     """transformers' tokenizer and encoder, and the mean of what it computes at the tokens that are attended to."""
 
-    prompt = ""
+    prompt, width = "", None
 
     def __init__(self, folder: Path):
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -80,6 +87,10 @@ class Sentences:
         """What stands before every text unless the caller says otherwise."""
         name = self.model.default_prompt_name
         return (self.model.prompts.get(name) or "") if name is not None else ""
+
+    @property
+    def width(self) -> int | None:
+        return self.model.truncate_dim
 
     def features(self, texts: list[Text]) -> dict[str, Any]:
         prompt = None if isinstance(texts[0], tuple) else self.prompt or None
