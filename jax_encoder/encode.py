@@ -213,7 +213,8 @@ def positions(
     if not config.position_offset:
         return places_BT
     padding_BT = (ids_BT == config.position_offset - 1) & (segments_BT != 0)
-    before_BT = jnp.cumsum(padding_BT, axis=1, dtype=places_BT.dtype) - padding_BT
+    ones_BT = padding_BT.astype(places_BT.dtype)
+    before_BT = jnp.cumsum(ones_BT, axis=1) - ones_BT
     columns_T = jnp.arange(ids_BT.shape[1], dtype=places_BT.dtype)
     within_BT = before_BT - jnp.take_along_axis(before_BT, columns_T[None] - places_BT, axis=1)
     return jnp.where(padding_BT, -1, places_BT - within_BT)

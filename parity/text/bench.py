@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from parity.judge.verdict import Explanation
 from parity.text.corpus import Text
-from parity.text.diagnose import Sound
+from parity.text.diagnose import Group, Sound, explain_readings
 from parity.text.library import Library
 from parity.text.ours import Ours
 from parity.text.reading import Reading, apart, only
@@ -34,12 +35,17 @@ class Bench:
         self, ours: Ours, theirs: Library, sound: Sound, cases: Mapping[str, tuple[Text, ...]], computed: int
     ):
         self.ours, self.theirs, self.sound, self.cases, self.computed = ours, theirs, sound, cases, computed
-        self.read = functools.cache(self._read)
+        self.read, self.explained = functools.cache(self._read), functools.cache(self._explained)
 
     def _read(self, case: str) -> tuple[Reading, Reading]:
         """What each side makes of a group, as one batch."""
         texts = self.cases[case]
         return self.ours.read(texts), self.theirs.read(texts)
+
+    def _explained(self, case: str) -> tuple[tuple[Explanation, ...], tuple[str, ...]]:
+        """Which mistakes explain that the sides read a group otherwise."""
+        first = [case, *(name for name in self.cases if name != case)]
+        return explain_readings(self.sound, [Group(self.cases[name], *self.read(name)) for name in first])
 
     def chosen(self, case: str) -> list[int]:
         """Which texts of a group go through the networks: of each its share, spread over it."""

@@ -92,6 +92,14 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         wrong=wrong.limits_off,
     ),
     TextBug(
+        name="text-limit-other",
+        mistake="texts are cut at another limit, which is in the folder's files too",
+        where=_IDS,
+        case="limit",
+        wrong=wrong.other_limit,
+        source="sentence-transformers#3575",
+    ),
+    TextBug(
         name="text-cut-other-side",
         mistake="texts that are too long are cut on the other side",
         case="limit",
@@ -169,19 +177,21 @@ POOLING_BUGS: tuple[PoolingBug, ...] = (
         mistake="the vector is pooled without the special tokens around the text",
         where="vectors",
         folder="mpnet",
-        wrong=wrong.pooling(own_only=lambda one: not one.own_only),
+        wrong=wrong.own_only,
     ),
     PoolingBug(
         name="text-not-normalised",
         mistake="the vector is not scaled to length 1",
         where="vectors",
-        wrong=wrong.pooling(normalize=lambda one: False),
+        wrong=wrong.not_scaled,
     ),
     PoolingBug(
         name="text-cut-order",
         mistake="the vector is cut before it is scaled to length 1, not after",
         where="vectors",
         folder="truncated",
-        wrong=lambda one: wrong.pooling(cut_first=lambda _: not one.cut_first)(one) if one.width else iter(()),
+        wrong=wrong.cut_first,
     ),
 )
+
+CATALOGUE: tuple[TextBug | PoolingBug, ...] = (*TEXT_BUGS, *POOLING_BUGS)

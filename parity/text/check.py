@@ -1,8 +1,9 @@
 """`python -m parity text`: a folder's text, as we read it and as the libraries do."""
 
 import dataclasses
+import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -13,7 +14,7 @@ import transformers
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.checkpoint import load
 from jax_encoder.huggingface.hub import folder_of
-from jax_encoder.huggingface.pooling import SentenceForm, read_sentence_form
+from jax_encoder.huggingface.pooling import TRANSFORMER_CONFIGS, SentenceForm, read_sentence_form
 from parity.encoder.session import in_float64
 from parity.errors import MismatchError, UsageError
 from parity.judge.check import mismatched
@@ -74,16 +75,18 @@ def text_of(model: str, *, computed: int = COMPUTED, progress: Progress = lambda
         except MismatchError as error:
             return Found((mismatched(VARIANT, "reading", error),), (), environment)
         runs = adequate(tuple(runs_of(bench, progress)), bench.sound.by_class, bench.cases)
-        settings = followed(bench), limits(bench.theirs)
+        settings = followed(bench), limits(bench)
     counts = {"texts": f"{bench.texts:,}", "of which computed": f"{bench.count:,}"}
     return Found(runs, settings, {**environment, **counts})
 
 
 def bench_of(ours: Ours, theirs: Library, computed: int) -> Bench:
     """Both sides, how the folder may rightly be read, and the texts that are built for it."""
-    by_class = _recipe(theirs, theirs.content, typed=theirs.fed_types)
+    limits = tuple(_limits(ours.form.encoder, theirs))
+    by_class = dataclasses.replace(_recipe(theirs, theirs.content, typed=theirs.fed_types), limits=limits)
     file = ours.form.encoder / "tokenizer.json"
-    by_file = _lowered(_recipe(theirs, file.read_text(encoding="utf-8"), typed=theirs.takes_types), ours.form)
+    content = file.read_text(encoding="utf-8")
+    by_file = _lowered(dataclasses.replace(by_class, tokenizer=content, typed=theirs.takes_types), ours.form)
     pooling = ours.form.pooling
     pooled = Pooled(modes=pooling.modes, normalize=pooling.normalize, width=theirs.pipeline.width)
     cases = built.corpus(_special(theirs), by_class.limit, *_lengths(by_class))
@@ -103,6 +106,18 @@ def _recipe(theirs: Library, content: str, *, typed: bool) -> Recipe:
         counting=theirs.counting,
         pad=theirs.pad,
     )
+
+
+def _limits(folder: Path, theirs: Library) -> Iterator[int]:
+    """Every limit that a file of the folder names, as far as the encoder has positions."""
+    found = {theirs.possible}
+    for path in folder.glob("*.json"):
+        if path.name in ("tokenizer_config.json", *TRANSFORMER_CONFIGS):
+            values = json.loads(path.read_text(encoding="utf-8"))
+            found |= {values.get(name) for name in ("max_seq_length", "model_max_length")}
+    truncation = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")).get("truncation") or {}
+    found.add(truncation.get("max_length"))
+    yield from sorted(int(limit) for limit in found if isinstance(limit, int | float) and limit <= theirs.possible)
 
 
 def _lowered(recipe: Recipe, form: SentenceForm) -> Recipe:

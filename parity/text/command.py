@@ -10,6 +10,10 @@ from parity.judge.verdict import Report
 from parity.report import output
 
 
+# Groups of texts, those that are no Unicode among them.
+GROUPS = 13
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Text(output.Output):
     """Compares how a checkpoint's folder is read: tokens, special tokens, types, mask and positions of some 700 hard
@@ -31,5 +35,5 @@ class Text(output.Output):
     def _check(self) -> Report:
         from parity.text.check import check_text
 
-        with output.progress(13) as advance:
+        with output.progress(GROUPS) as advance:
             return check_text(self.model, computed=self.computed, progress=lambda variant, case: advance(case))

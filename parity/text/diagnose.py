@@ -1,7 +1,7 @@
 """Which known mistake explains that two sides read text otherwise, or make another vector of it: each is tried."""
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from parity.judge.explain import Suspect, explain
 from parity.judge.verdict import Explanation
 from parity.text.bugs import POOLING_BUGS, TEXT_BUGS, TextBug
 from parity.text.corpus import Text
-from parity.text.reading import Reading, Rows, apart, only, share_apart
+from parity.text.reading import Reading, Rows, apart, share_apart
 from parity.text.recipe import Pooled, Recipe
 
 # Mistakes of which each explains some of the texts, if none explains all.
@@ -31,28 +31,58 @@ class Sound(NamedTuple):
     pooled: Pooled
 
 
-def explain_reading(
-    sound: Sound, ours: Reading, theirs: Reading, texts: Sequence[Text]
-) -> tuple[tuple[Explanation, ...], tuple[str, ...]]:
-    """The mistakes that explain the difference, and what can be said if none explains it whole.
+class Group(NamedTuple):
+    """One batch of texts, and what both sides made of it."""
 
-    tokenizer.json is the measure. Where it explains nothing, transformers' class is: ours may lack what that adds.
+    texts: Sequence[Text]
+    ours: Reading
+    theirs: Reading
+
+
+def explain_readings(sound: Sound, groups: Sequence[Group]) -> tuple[tuple[Explanation, ...], tuple[str, ...]]:
+    """The mistakes that explain the first group's differences, and what can be said if none explains it whole.
+
+    What explains all groups comes before what explains the first alone. tokenizer.json is the measure. Where it
+    explains nothing, transformers' class is: ours may lack what that adds.
 
     Args:
         sound: the recipes.
-        ours, theirs: of the same texts.
-        texts: one batch.
+        groups: the first is to be explained, all the others make the choice among mistakes that are alike there.
     """
-    partial: list[str] = []
-    for recipe in dict.fromkeys((sound.by_file, sound.by_class)):
-        right = recipe.read(texts)
-        wrong = list(mistaken(recipe, texts))
-        named = [(Suspect(bug.name, bug.mistake), reading) for bug, reading in wrong]
-        found = _once(explain(named, right, (ours, theirs), share_apart))
-        if found:
-            return found, ()
-        partial = partial or _in_part(wrong, ours, theirs, right)
-    return (), tuple(partial)
+    recipes = tuple(dict.fromkeys((sound.by_file, sound.by_class)))
+    for asked in (groups, groups[:1]):
+        for recipe in recipes:
+            found = tuple(_explanations(recipe, asked))
+            if found:
+                return found, ()
+    return (), tuple(next(filter(None, (_in_part(recipe, groups[0]) for recipe in recipes)), []))
+
+
+def _explanations(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Explanation]:
+    """By the rule of `parity.judge.explain.explain`, group by group, as long as a mistake may still be it."""
+    right = functools.cache(lambda index: recipe.read(groups[index].texts))
+    named: set[tuple[str, str]] = set()
+    for bug in TEXT_BUGS:
+        for wrong in _forms(bug, recipe):
+            for side in _sides(wrong, groups, right):
+                if (bug.name, side) not in named:
+                    named.add((bug.name, side))
+                    yield Explanation(bug.name, bug.mistake, side, 0.0)
+
+
+def _sides(wrong: Recipe, groups: Sequence[Group], right: Callable[[int], Reading]) -> list[str]:
+    """The sides that read all groups as with the mistake, if that changes any."""
+    may, changes = ["JAX", "torch"], False
+    for index, (texts, ours, theirs) in enumerate(groups):
+        made = wrong.read(texts)
+        changes = changes or bool(share_apart(made, right(index)))
+        if "JAX" in may and share_apart(ours, made):
+            may.remove("JAX")
+        if "torch" in may and (share_apart(theirs, made) or share_apart(ours, right(index))):
+            may.remove("torch")
+        if not may:
+            return []
+    return may if changes else []
 
 
 def explain_vectors(
@@ -93,20 +123,18 @@ def _once(found: Iterable[Explanation]) -> tuple[Explanation, ...]:
     return tuple({(one.bug, one.side): one for one in reversed(tuple(found))}.values())[::-1]
 
 
-def _in_part(wrong: list[tuple[TextBug, Reading]], ours: Reading, theirs: Reading, right: Reading) -> list[str]:
+def _in_part(recipe: Recipe, group: Group) -> list[str]:
     """Mistakes that explain some of the texts that differ, the most first."""
+    ours, theirs, right = group.ours, group.theirs, recipe.read(group.texts)
     differing = apart(ours, theirs)
-    sides = {
-        "JAX": (only(ours, differing), only(theirs, differing)),
-        "torch": (only(theirs, differing), only(ours, differing)),
-    }
-    sound = only(right, differing)
     counts: dict[tuple[str, str, str], int] = {}
-    for bug, reading in wrong:
-        for side, (made, other) in sides.items():
-            alike = set(range(len(differing))) - {*apart(made, only(reading, differing)), *apart(other, sound)}
+    for bug, reading in mistaken(recipe, group.texts):
+        changed = set(differing) & set(apart(reading, right))
+        by_us = changed - set(apart(ours, reading))
+        by_them = changed - set(apart(theirs, reading)) - set(apart(ours, right))
+        for side, explained in (("JAX", by_us), ("torch", by_them)):
             key = bug.mistake, side, bug.name
-            counts[key] = max(counts.get(key, 0), len(alike))
+            counts[key] = max(counts.get(key, 0), len(explained))
     best = sorted(counts, key=lambda key: -counts[key])[:_PARTIAL]
     return [
         f"{counts[key]} of the {len(differing)} texts that differ look like: {key[0]}, in {key[1]} ({key[2]})"

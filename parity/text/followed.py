@@ -5,11 +5,11 @@ from parity.text.bench import Bench
 from parity.text.bugs import TEXT_BUGS
 from parity.text.corpus import Text
 from parity.text.diagnose import mistaken
-from parity.text.library import Library
 from parity.text.reading import Reading, apart, share_apart, shown
 from parity.text.recipe import Recipe
 
 _FILE = "tokenizer.json"
+_TOKENS = ("ids", "special", "types")
 
 
 def followed(bench: Bench) -> Setting:
@@ -19,12 +19,12 @@ def followed(bench: Bench) -> Setting:
     ours_by_file = ours_by_class = True
     for case, texts in bench.cases.items():
         file, cls, mine = by_file.read(texts), by_class.read(texts), bench.read(case)[0]
-        ours_by_file &= not apart(mine, file)
-        ours_by_class &= not apart(mine, cls)
+        ours_by_file &= not apart(mine, file, _TOKENS)
+        ours_by_class &= not apart(mine, cls, _TOKENS)
         if first is None and (different := apart(file, cls)):
             first = texts[different[0]], _why(by_file, by_class, texts, (file, cls))
     if first is None:
-        return Setting("text is read as says", _FILE if ours_by_file else "neither", _FILE)
+        return Setting("text is read by", _FILE if ours_by_file else "neither", _FILE)
     we = _FILE if ours_by_file else name if ours_by_class else "neither"
     text, why = first
     follow = {
@@ -33,18 +33,19 @@ def followed(bench: Bench) -> Setting:
         "neither": "We follow neither in everything",
     }[we]
     warning = f"{name} reads this folder otherwise than its {_FILE} says, first the text {shown(text)}: {why}. {follow}"
-    return Setting("text is read as says", we, name, warning)
+    return Setting("text is read by", we, name, warning)
 
 
-def limits(theirs: Library) -> Setting:
-    """How many tokens of a text are read, and what the library would do beyond its encoder's positions."""
+def limits(bench: Bench) -> Setting:
+    """Tokens of the longest text that each side reads, and what the library would do beyond its encoder's positions."""
+    theirs, longest = bench.theirs, [max(map(len, side.ids)) for side in bench.read("limit")]
     warning = ""
     if theirs.asked > theirs.possible:
         warning = (
             f"{theirs.name} would cut texts at {theirs.asked:,} tokens, where its encoder has {theirs.possible:,} "
             "positions and fails with more: it was told to cut there"
         )
-    return Setting("tokens of a text", str(min(theirs.asked, theirs.possible)), str(theirs.asked), warning)
+    return Setting("tokens of a text, at most", str(longest[0]), str(longest[1]), warning)
 
 
 def _why(by_file: Recipe, by_class: Recipe, texts: tuple[Text, ...], readings: tuple[Reading, Reading]) -> str:

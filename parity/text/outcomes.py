@@ -11,15 +11,14 @@ from parity.encoder.session import in_float64
 from parity.judge.outcome import Outcome, judged
 from parity.judge.verdict import Run
 from parity.text.bench import Bench
-from parity.text.bugs import POOLING_BUGS, TEXT_BUGS, PoolingBug, TextBug
+from parity.text.bugs import CATALOGUE, PoolingBug, TextBug
 from parity.text.check import bench_of
 from parity.text.folders import SMALL
-from parity.text.library import Library
+from parity.text.library import Library, Sentences
 from parity.text.ours import Ours
 from parity.text.plants import PLANTS
 from parity.text.runs import runs_of
 
-CATALOGUE: tuple[TextBug | PoolingBug, ...] = (*TEXT_BUGS, *POOLING_BUGS)
 TIER = "text"
 # Of mistakes that show before any network nothing is computed.
 _COMPUTED = 24
@@ -52,8 +51,9 @@ def outcomes_in(bug: TextBug | PoolingBug, folder: Path) -> Iterator[Outcome]:
 
 
 def applies(bug: TextBug | PoolingBug, bench: Bench) -> bool:
-    """Whether a mistake can be made in a folder."""
-    return _form(bug, bench) is not None
+    """Whether a mistake can be made in a folder; how vectors become one is sentence-transformers' affair."""
+    pooled = isinstance(bug, PoolingBug) and not isinstance(bench.theirs.pipeline, Sentences)
+    return not pooled and _form(bug, bench) is not None
 
 
 def _form(bug: TextBug | PoolingBug, bench: Bench) -> object:

@@ -31,7 +31,7 @@ def _unframe(library: Library) -> None:
 def _frame_again(library: Library) -> None:
     """Each token around a text twice, as by a text that is framed before the tokenizer frames it."""
     tokenizer = library.tokenizer
-    begin, end = tokenizer.cls_token, tokenizer.sep_token
+    begin, end = tokenizer.cls_token or tokenizer.bos_token, tokenizer.sep_token or tokenizer.eos_token
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{begin} {begin} $A {end} {end}",
         pair=f"{begin} {begin} $A {end} {end} $B:1 {end}:1 {end}:1",
@@ -47,6 +47,11 @@ def _keep_space(library: Library) -> None:
 
 def _limit(library: Library) -> None:
     library.tokenizer.model_max_length -= library.tokenizer.num_special_tokens_to_add()
+
+
+def _longest(library: Library) -> None:
+    """All that the encoder has positions for."""
+    library.tokenizer.model_max_length = library.possible
 
 
 def _cut(library: Library) -> None:
@@ -108,6 +113,7 @@ PLANTS: dict[str, Plant] = {
     "text-frame-twice": _frame_again,
     "text-space-before-mask": _keep_space,
     "text-limit-special": _limit,
+    "text-limit-other": _longest,
     "text-cut-other-side": _cut,
     "text-pad-side": _pad,
     "text-types-flat": _flatten,

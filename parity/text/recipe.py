@@ -34,6 +34,7 @@ class Recipe:
         typed: whether the encoder tells types apart.
         counting: of positions.
         pad: id of the padding token.
+        limits: others that the folder's files name.
     """
 
     tokenizer: str
@@ -45,6 +46,7 @@ class Recipe:
     typed: bool = True
     counting: Counting = "columns"
     pad: int = 0
+    limits: tuple[int, ...] = ()
 
     @property
     def content(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from parity.judge.compare import SEMANTIC, Comparison, compare
 from parity.judge.verdict import Culprit, Run
 from parity.text.bench import Bench
 from parity.text.corpus import NO_UNICODE, Text
-from parity.text.diagnose import explain_reading, explain_vectors
+from parity.text.diagnose import explain_vectors
 from parity.text.reading import Reading, Spell, apart, compare_readings, only
 
 VARIANT = "text"
@@ -97,7 +97,7 @@ def _inert(again: Sequence[Comparison]) -> tuple[str, ...]:
 def _culprit(bench: Bench, case: str, found: Comparison) -> Culprit:
     """Where a difference is made, and which mistake it is."""
     if found.site in _FOLLOWS:
-        named, in_part = explain_reading(bench.sound, *bench.read(case), bench.cases[case])
+        named, in_part = bench.explained(case)
         return Culprit(found.site, _FOLLOWS[found.site] or ("text",), found, explanations=named, shape=in_part)
     if found.site == "words":
         return Culprit("words", ("ids", "types", "positions"), found)

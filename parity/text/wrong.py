@@ -12,7 +12,7 @@ Wrong = Callable[[Recipe], Iterator[Recipe]]
 WrongPooling = Callable[[Pooled], Iterator[Pooled]]
 
 
-def field(**changes: Any) -> Wrong:
+def field(**changes: Callable[[Recipe], Any]) -> Wrong:
     """Other fields, given as functions of the recipe; what they do not change is none."""
 
     def wrong(recipe: Recipe) -> Iterator[Recipe]:
@@ -23,15 +23,22 @@ def field(**changes: Any) -> Wrong:
     return wrong
 
 
-def pooling(**changes: Callable[[Pooled], Any]) -> WrongPooling:
-    """The same of how vectors become one."""
+def own_only(pooled: Pooled) -> Iterator[Pooled]:
+    """Means alone: what is largest or first is another matter."""
+    if {*pooled.modes} <= {"mean", "mean_sqrt_len_tokens"}:
+        yield dataclasses.replace(pooled, own_only=True)
 
-    def wrong(pooled: Pooled) -> Iterator[Pooled]:
-        values = {name: change(pooled) for name, change in changes.items()}
-        if any(getattr(pooled, name) != value for name, value in values.items()):
-            yield dataclasses.replace(pooled, **values)
 
-    return wrong
+def cut_first(pooled: Pooled) -> Iterator[Pooled]:
+    """Where vectors are both cut and scaled."""
+    if pooled.normalize and pooled.width is not None:
+        yield dataclasses.replace(pooled, cut_first=True)
+
+
+def not_scaled(pooled: Pooled) -> Iterator[Pooled]:
+    """Where they should be."""
+    if pooled.normalize:
+        yield dataclasses.replace(pooled, normalize=False)
 
 
 def lower_cased(recipe: Recipe) -> Iterator[Recipe]:
@@ -121,9 +128,16 @@ def limits_off(recipe: Recipe) -> Iterator[Recipe]:
             yield dataclasses.replace(recipe, limit=limit)
 
 
+def other_limit(recipe: Recipe) -> Iterator[Recipe]:
+    """One that another file of the folder names."""
+    for limit in recipe.limits:
+        if limit != recipe.limit:
+            yield dataclasses.replace(recipe, limit=limit)
+
+
 def types_flat(recipe: Recipe) -> Iterator[Recipe]:
-    """Only where the encoder tells types apart."""
-    if recipe.typed and not recipe.flat_types:
+    """Only where two texts have types of their own, and the encoder is given them."""
+    if recipe.typed and not recipe.flat_types and any(opened(recipe.tokenizer).encode("a", "a").type_ids):
         yield dataclasses.replace(recipe, flat_types=True)
 
 
