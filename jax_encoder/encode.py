@@ -201,9 +201,7 @@ def _vectors(
     return pool(x_BTD, segments_BT, places_BT, pooling)
 
 
-def positions(
-    ids_BT: Int[Array, "B T"], segments_BT: Int[Array, "B T"], config: EncoderConfig
-) -> Int[Array, "B T"]:
+def positions(ids_BT: Int[Array, "B T"], segments_BT: Int[Array, "B T"], config: EncoderConfig) -> Int[Array, "B T"]:
     """Each token's position within its text, from 0 on.
 
     RoBERTa and its relatives number the tokens that are not the padding token, also where a text spells that out as

@@ -20,7 +20,7 @@ from parity.published.inputs import Inputs
 
 
 def build(published: Published) -> Any:
-    """A model of the class, in float64 and in evaluation; within `parity.encoder.wide.wide`."""
+    """A model of the class, in float64 and in evaluation; within `wide`."""
     given = {name: value for name, value in published.fields.items() if name != "model_type"}
     config = transformers.AutoConfig.for_model(published.family.name, **given, num_labels=published.num_classes)
     config._attn_implementation = "eager"
@@ -28,7 +28,7 @@ def build(published: Published) -> Any:
 
 
 def read(published: Published, folder: Path) -> Any:
-    """A model of the class, in float64 and in evaluation, as transformers reads the folder; within `parity.encoder.wide.wide`.
+    """A model of the class, in float64 and in evaluation, as transformers reads the folder; within `wide`.
 
     A pooler that the folder lacks gets no gradient.
 

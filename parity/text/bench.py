@@ -31,9 +31,7 @@ class Bench:
         computed: at most so many texts go through the networks.
     """
 
-    def __init__(
-        self, ours: Ours, theirs: Library, sound: Sound, cases: Mapping[str, tuple[Text, ...]], computed: int
-    ):
+    def __init__(self, ours: Ours, theirs: Library, sound: Sound, cases: Mapping[str, tuple[Text, ...]], computed: int):
         self.ours, self.theirs, self.sound, self.cases, self.computed = ours, theirs, sound, cases, computed
         self.read, self.explained = functools.cache(self._read), functools.cache(self._explained)
 

@@ -47,7 +47,7 @@ TEXT_BUGS: tuple[TextBug, ...] = (
         folder="bert-cased",
         wrong=wrong.lower_cased,
         source="transformers#3823",
-        cause="its class builds the normaliser from tokenizer_config.json, and lower-cases unless do_lower_case is false",
+        cause="its class builds the normaliser from tokenizer_config.json: lower case, unless do_lower_case is false",
     ),
     TextBug(
         name="text-accents-stripped",

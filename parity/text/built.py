@@ -66,7 +66,9 @@ def of_length(tokens: int, start: int, length: Length) -> str:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if length(" ".join(words[:middle])) <= tokens else (low, middle - 1)
     text = " ".join(words[:low])
-    while 0 < length(text) < tokens and length(text + " a") <= tokens:
+    for _ in range(tokens):  # at most: a tokenizer may make nothing of it
+        if not 0 < length(text) < tokens or length(text + " a") > tokens:
+            break
         text += " a"
     return text
 

@@ -9,7 +9,6 @@ from parity.errors import UsageError
 from parity.judge.verdict import Report
 from parity.report import output
 
-
 # Groups of texts, those that are no Unicode among them.
 GROUPS = 13
 

@@ -166,10 +166,11 @@ _ATOMS = {
     "digits": _DIGITS,
     "punctuation": _MARKS,
 }
-_WORDS = (
+_PROSE = (
     "the a of to and in is on with river city house Paris capital France long old red bird mountain water people "
     "model language train word never always between under through where when Because However München Größe élève"
-).split()
+)
+_WORDS = tuple(_PROSE.split())
 _ENDS = (".", "!", "?", "", " .", "...", ";", ":")
 # No Unicode: halves of pairs that stand alone or in the wrong order, beside two texts that are fine.
 NO_UNICODE = ("\ud83d", "a \udc00 b", "\ude00\ud83d", "fine", "\ud83d\ude00"[:1] + "x", "😀")
@@ -183,7 +184,7 @@ def groups() -> dict[str, tuple[str, ...]]:
 
 def _placed(atoms: Sequence[str]) -> list[str]:
     """Each alone and within words: what stands at a text's edge, or without a space, is often read otherwise."""
-    around = (f"The {{}} of Paris", "{}and", " {} ", "x{}Y")
+    around = ("The {} of Paris", "{}and", " {} ", "x{}Y")
     found = list(atoms)
     for index, atom in enumerate(atoms):
         found.append(around[index % len(around)].format(atom))

@@ -79,7 +79,9 @@ def _modernbert() -> Any:
 def _eurobert() -> Any:
     tokenizer = byte_pairs(("<|begin|>", "<|end|>", "<|pad|>", "<|mask|>"))
     split = pre_tokenizers.Split(Regex(r"\p{N}{1,3}| ?[^\s\p{N}]+|\s+"), "isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tokenizer.post_processor = _template(tokenizer, "<|begin|>", "<|end|>")
     names = {"bos_token": "<|begin|>", "eos_token": "<|end|>", "pad_token": "<|pad|>", "mask_token": "<|mask|>"}
     inputs = ["input_ids", "attention_mask"]

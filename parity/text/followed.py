@@ -1,4 +1,4 @@
-"""Where transformers itself reads a folder otherwise than its tokenizer.json says: which of the two we follow, and why."""
+"""Where transformers reads a folder otherwise than its tokenizer.json says: which of the two we follow, and why."""
 
 from parity.judge.verdict import Setting
 from parity.text.bench import Bench

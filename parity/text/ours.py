@@ -52,7 +52,9 @@ class Ours:
             special=_rows([one.special_tokens_mask for one in encodings]),
             types=types if self.encoder.config.num_token_types else tuple(map(np.zeros_like, types)),
             mask=mask,
-            positions=tuple(row[: len(one)].astype(np.int64) for row, one in zip(np.asarray(positions_IT), ids, strict=True)),
+            positions=tuple(
+                row[: len(one)].astype(np.int64) for row, one in zip(np.asarray(positions_IT), ids, strict=True)
+            ),
         )
 
     def refuses(self, text: str) -> bool:

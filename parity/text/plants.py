@@ -1,4 +1,4 @@
-"""Mistakes made in the libraries, each by their own means: settings, their tokenizer's parts, hooks on their modules."""
+"""Mistakes made in the libraries by their own means: settings, their tokenizer's parts, hooks on their modules."""
 
 import json
 from collections.abc import Callable
