@@ -78,7 +78,7 @@ def pairs_around_limit(limit: int, together: Length) -> list[Text]:
     long, half, short = " ".join(_flow(limit * 2, 1)), " ".join(_flow(limit // 2, 4)), "Paris is long"
     found: list[Text] = [(long, short), (short, long), (long, long), (half, half), (long, ""), ("", long), (long, half)]
     for start, beyond in enumerate(_BEYOND):
-        text = of_length(limit + beyond, start, lambda one: together((short, one)))
+        text = of_length(limit + beyond, start, lambda one: together((short, str(one))))
         found += [(short, text), (text, short)] if text else []
     return found
 

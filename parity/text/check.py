@@ -110,7 +110,7 @@ def _recipe(theirs: Library, content: str, *, typed: bool) -> Recipe:
 
 def _limits(folder: Path, theirs: Library) -> Iterator[int]:
     """Every limit that a file of the folder names, as far as the encoder has positions."""
-    found = {theirs.possible}
+    found: set[object] = {theirs.possible}
     for path in folder.glob("*.json"):
         if path.name in ("tokenizer_config.json", *TRANSFORMER_CONFIGS):
             values = json.loads(path.read_text(encoding="utf-8"))

@@ -119,7 +119,9 @@ def _plain(word: str) -> str:
     return normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()]).normalize_str(word)
 
 
-def sentence_files(*, mode: str = "mean", normalize: bool = False, **config: Any) -> dict[str, Any]:
+def sentence_files(
+    *, mode: str = "mean", normalize: bool = False, config: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What sentence-transformers reads beside a checkpoint; `config` is of the whole."""
     kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), *([("2_Normalize", "Normalize")] * normalize)]
     modules = [
@@ -129,7 +131,7 @@ def sentence_files(*, mode: str = "mean", normalize: bool = False, **config: Any
     return {
         "modules.json": modules,
         "1_Pooling/config.json": {"word_embedding_dimension": 12, "pooling_mode": mode},
-        "config_sentence_transformers.json": config,
+        "config_sentence_transformers.json": dict(config or {}),
     }
 
 
@@ -179,7 +181,7 @@ SMALL: dict[str, Small] = {
         tokenizer=_bert(),
         model="BertModel",
         fields=_PLACES,
-        beside=sentence_files(normalize=True, **_PROMPTED) | _SHORT,
+        beside=sentence_files(normalize=True, config=_PROMPTED) | _SHORT,
     ),
     "bert-cased": Small(tokenizer=_bert(do_lower_case=False), model="BertForMaskedLM", fields=_PLACES),
     "roberta": Small(tokenizer=_roberta(), model="RobertaForMaskedLM", fields=_BEHIND),
@@ -229,7 +231,7 @@ SMALL: dict[str, Small] = {
         tokenizer=_bert(do_lower_case=False),
         model="BertModel",
         fields=_PLACES,
-        beside=sentence_files(normalize=True, truncate_dim=7),
+        beside=sentence_files(normalize=True, config={"truncate_dim": 7}),
     ),
     "electra": Small(
         tokenizer=_bert(do_lower_case=False, strip_accents=True),

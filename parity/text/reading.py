@@ -98,14 +98,15 @@ def compare_rows(
     total = sum(max(len(one), len(other)) for one, other in pairs)
     shape = (len(pairs), max((len(one) for one in ours), default=0))
     every = np.concatenate([np.zeros(0, np.int64), *theirs])
-    sizes = {
-        "compared": total,
-        "scale": float(abs(every).max(initial=0)),
-        "spread": float(np.ptp(every) if total else 0),
-    }
     dtype = str(ours[0].dtype) if ours else "int64"
+    found = Comparison(
+        *(site, shape, dtype, 0.0, 0.0),
+        compared=total,
+        scale=float(abs(every).max(initial=0)),
+        spread=float(np.ptp(every)) if every.size else 0.0,
+    )
     if not wrong:
-        return Comparison(site, shape, dtype, 0.0, 0.0, **sizes)
+        return found
     index = wrong[0]
     one, other = pairs[index]
     at = _first(one, other)
@@ -115,7 +116,7 @@ def compare_rows(
     )
     said += f"; {len(wrong)} of {len(pairs)} texts differ"
     problem = "\n".join([said, *(lines(index, at) if lines else [])])
-    found = Comparison(site, shape, dtype, differing / max(total, 1), 0.0, problem=problem, **sizes)
+    found = found._replace(error=differing / max(total, 1), problem=problem)
     if at >= min(len(one), len(other)):
         return found
     return found._replace(worst_index=(index, at), actual=one[at].item(), expected=other[at].item())

@@ -227,7 +227,8 @@ def _template(recipe: Recipe) -> dict[str, Any] | None:
     special: dict[str, Any] = {}
     for name, pair in (("single", None), ("pair", "a")):
         encoding = tokenizer.encode("a", pair)
-        parts[name], last = [], -1
+        parts[name] = []
+        last: int | None = None
         for token, id_, type_, marked, sequence in zip(
             *(encoding.tokens, encoding.ids, encoding.type_ids, encoding.special_tokens_mask, encoding.sequence_ids),
             strict=True,
@@ -235,7 +236,7 @@ def _template(recipe: Recipe) -> dict[str, Any] | None:
             if marked:
                 parts[name] += [{"SpecialToken": {"id": token, "type_id": type_}}] * 2
                 special[token] = {"id": token, "ids": [id_], "tokens": [token]}
-            elif sequence != last:
-                parts[name].append({"Sequence": {"id": "AB"[sequence or 0], "type_id": type_}})
-                last = sequence
+            elif (sequence or 0) != last:
+                last = sequence or 0
+                parts[name].append({"Sequence": {"id": "AB"[last], "type_id": type_}})
     return {"type": "TemplateProcessing", **parts, "special_tokens": special} if special else None

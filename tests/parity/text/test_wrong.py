@@ -8,8 +8,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from parity.text import wrong
 from parity.text.bugs import CATALOGUE, TEXT_BUGS
 from parity.text.folders import byte_pairs, unigram, wordpiece
-from parity.text.recipe import Pooled, Recipe
 from parity.text.reading import share_apart
+from parity.text.recipe import Pooled, Recipe
 
 BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 POOLED = Pooled(modes=("mean",), normalize=True)
@@ -121,7 +121,9 @@ def test_normalisers_of_their_own_and_in_a_row():
     assert tokens(made("text-accents-kept", recipe)[0], "ÉLÈVE")[1] == "▁élève"
     assert made("text-lower-cased", recipe) == made("text-accents-stripped", recipe) == []
     bare = recipe_of(framed(Tokenizer(models.WordPiece({**wordpiece()}, unk_token="[UNK]"))))
-    assert json.loads(made("text-lower-cased", bare)[0].tokenizer)["normalizer"]["normalizers"] == [{"type": "Lowercase"}]
+    assert json.loads(made("text-lower-cased", bare)[0].tokenizer)["normalizer"]["normalizers"] == [
+        {"type": "Lowercase"}
+    ]
 
 
 def test_tokens_that_the_vocabulary_lacks_stay_marked():
