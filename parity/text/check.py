@@ -19,6 +19,7 @@ from parity.encoder.session import in_float64
 from parity.errors import MismatchError, UsageError
 from parity.judge.check import mismatched
 from parity.judge.compare import SEMANTIC
+from parity.judge.crash import SideError
 from parity.judge.verdict import Report, Run, Setting
 from parity.text import built, wrong
 from parity.text.adequacy import adequate
@@ -74,6 +75,8 @@ def text_of(model: str, *, computed: int = COMPUTED, progress: Progress = lambda
             bench = bench_of(ours, Library(folder_of(model), ours.checkpoint.family), computed)
         except MismatchError as error:
             return Found((mismatched(VARIANT, "reading", error),), (), environment)
+        except SideError as error:
+            return Found((Run(VARIANT, "reading", (), crash=error.crash),), (), environment)
         runs = adequate(tuple(runs_of(bench, progress)), bench.sound.by_class, bench.cases)
         settings = followed(bench), limits(bench)
     counts = {"texts": f"{bench.texts:,}", "of which computed": f"{bench.count:,}"}

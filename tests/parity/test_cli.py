@@ -240,7 +240,7 @@ print([cli.main(command) for command in {commands!r}])
             "jax-encoder[parity]",
             [["check"], ["optimizer"], ["training"], ["trained", "."], ["fuzz"], ["selftest"], ["calibrate"]],
         ),
-        ("transformers", "transformers", [["check", "--against", "transformers"]]),
+        ("transformers", "transformers", [["check", "--against", "transformers"], ["text", "--model", "."]]),
     ],
 )
 def test_a_missing_package_is_status_2(package, install, commands):
