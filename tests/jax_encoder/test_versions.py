@@ -75,7 +75,7 @@ def test_the_second_version_wrote_no_version():
 def test_todays_version_says_so():
     assert json.loads(MINI.to_json())["version"] == 2
     assert next(iter(json.loads(MINI.to_json()))) == "version"
-    assert PretrainConfig().to_dict()["version"] == 1
+    assert PretrainConfig().to_dict()["version"] == 2
 
 
 @pytest.mark.parametrize(
