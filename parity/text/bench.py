@@ -11,7 +11,7 @@ import numpy as np
 
 from parity.judge.verdict import Explanation
 from parity.text.corpus import Text
-from parity.text.diagnose import Group, Sound, explain_readings
+from parity.text.diagnose import Group, Sound, explain_in_part, explain_readings
 from parity.text.library import Library
 from parity.text.ours import Ours
 from parity.text.reading import Reading, apart, only
@@ -40,10 +40,19 @@ class Bench:
         texts = self.cases[case]
         return self.ours.read(texts), self.theirs.read(texts)
 
+    @functools.cached_property
+    def explanations(self) -> tuple[Explanation, ...]:
+        """The mistakes that explain whatever is read otherwise in any group; groups that differ are tried first."""
+        groups = [Group(texts, *self.read(case)) for case, texts in self.cases.items()]
+        return explain_readings(self.sound, sorted(groups, key=lambda group: not apart(group.ours, group.theirs)))
+
     def _explained(self, case: str) -> tuple[tuple[Explanation, ...], tuple[str, ...]]:
-        """Which mistakes explain that the sides read a group otherwise."""
-        first = [case, *(name for name in self.cases if name != case)]
-        return explain_readings(self.sound, [Group(self.cases[name], *self.read(name)) for name in first])
+        """Which mistakes explain that the sides read a group otherwise: everything, this group alone, or part of it."""
+        if self.explanations:
+            return self.explanations, ()
+        group = Group(self.cases[case], *self.read(case))
+        alone = explain_readings(self.sound, [group])
+        return alone, () if alone else explain_in_part(self.sound, group)
 
     def chosen(self, case: str) -> list[int]:
         """Which texts of a group go through the networks: of each its share, spread over it."""

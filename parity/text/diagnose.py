@@ -39,23 +39,29 @@ class Group(NamedTuple):
     theirs: Reading
 
 
-def explain_readings(sound: Sound, groups: Sequence[Group]) -> tuple[tuple[Explanation, ...], tuple[str, ...]]:
-    """The mistakes that explain the first group's differences, and what can be said if none explains it whole.
+def explain_readings(sound: Sound, groups: Sequence[Group]) -> tuple[Explanation, ...]:
+    """The mistakes of which each explains what differs in all groups.
 
-    What explains all groups comes before what explains the first alone. tokenizer.json is the measure. Where it
-    explains nothing, transformers' class is: ours may lack what that adds.
+    tokenizer.json is the measure. Where it explains nothing, transformers' class is: ours may lack what that adds.
 
     Args:
         sound: the recipes.
-        groups: the first is to be explained, all the others make the choice among mistakes that are alike there.
+        groups: what is least like other mistakes is best put first: a group that contradicts ends the trial.
     """
-    recipes = tuple(dict.fromkeys((sound.by_file, sound.by_class)))
-    for asked in (groups, groups[:1]):
-        for recipe in recipes:
-            found = tuple(_explanations(recipe, asked))
-            if found:
-                return found, ()
-    return (), tuple(next(filter(None, (_in_part(recipe, groups[0]) for recipe in recipes)), []))
+    for recipe in _recipes(sound):
+        found = tuple(_explanations(recipe, groups))
+        if found:
+            return found
+    return ()
+
+
+def explain_in_part(sound: Sound, group: Group) -> tuple[str, ...]:
+    """What can be said of a group that no mistake explains whole: mistakes that explain some of its texts."""
+    return tuple(next(filter(None, (_in_part(recipe, group) for recipe in _recipes(sound))), []))
+
+
+def _recipes(sound: Sound) -> tuple[Recipe, ...]:
+    return tuple(dict.fromkeys((sound.by_file, sound.by_class)))
 
 
 def _explanations(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Explanation]:

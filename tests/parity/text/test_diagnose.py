@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parity.text.bugs import TEXT_BUGS
-from parity.text.diagnose import Group, Sound, explain_readings, explain_vectors
+from parity.text.diagnose import Group, Sound, explain_in_part, explain_readings, explain_vectors
 from parity.text.reading import Reading
 from parity.text.recipe import Pooled, Recipe
 from tests.parity.text.test_wrong import CASED, made
@@ -20,23 +20,22 @@ def group(texts: list[str], ours: Recipe, theirs: Recipe) -> Group:
     return Group(texts, ours.read(texts), theirs.read(texts))
 
 
-def explained(ours: Recipe, theirs: Recipe, sound: Sound | None = None, *more: list[str]):
-    asked = sound or Sound(CASED, CASED, POOLED)
-    named, in_part = explain_readings(asked, [group(texts, ours, theirs) for texts in (SHORT, *more)])
-    return [(one.bug, one.side) for one in named], in_part
+def explained(ours: Recipe, theirs: Recipe, sound: Sound | None = None) -> list[tuple[str, str]]:
+    named = explain_readings(sound or Sound(CASED, CASED, POOLED), [group(SHORT, ours, theirs)])
+    return [(one.bug, one.side) for one in named]
 
 
 LOWER, FRAMELESS = made("text-lower-cased", CASED)[0], made("text-no-frame", CASED)[0]
 
 
 def test_the_side_is_told_by_the_file():
-    assert explained(LOWER, CASED) == ([("text-lower-cased", "JAX")], ())
-    assert explained(CASED, LOWER) == ([("text-lower-cased", "torch")], ())
+    assert explained(LOWER, CASED) == [("text-lower-cased", "JAX")]
+    assert explained(CASED, LOWER) == [("text-lower-cased", "torch")]
 
 
 def test_what_the_class_adds_is_lacking_in_ours():
     sound = Sound(by_file=FRAMELESS, by_class=CASED, pooled=POOLED)
-    assert explained(FRAMELESS, CASED, sound) == ([("text-no-frame", "JAX")], ())
+    assert explained(FRAMELESS, CASED, sound) == [("text-no-frame", "JAX")]
 
 
 def test_all_groups_choose_among_what_is_alike_in_one():
@@ -47,14 +46,15 @@ def test_all_groups_choose_among_what_is_alike_in_one():
     nearly = dataclasses.replace(right, limit=10)
     sound = Sound(right, right, POOLED)
     for ours, name in ((longer, "text-limit-other"), (nearly, "text-limit-special")):
-        named, _ = explain_readings(sound, [group(texts[:1], ours, right), group(LONG, ours, right)])
+        named = explain_readings(sound, [group(texts, ours, right), group(LONG, ours, right)])
         assert [(one.bug, one.side) for one in named] == [(name, "JAX")]
 
 
 def test_two_mistakes_are_named_in_part():
     both = made("text-accents-stripped", made("text-cut-other-side", CASED)[0])[0]
-    named, in_part = explain_readings(Sound(CASED, CASED, POOLED), [group(LONG, both, CASED)])
-    assert named == ()
+    sound = Sound(CASED, CASED, POOLED)
+    assert explain_readings(sound, [group(LONG, both, CASED)]) == ()
+    in_part = explain_in_part(sound, group(LONG, both, CASED))
     assert [line.partition(":")[0] for line in in_part] == ["1 of the 2 texts that differ look like"] * 2
     assert {line.rpartition("(")[2] for line in in_part} == {"text-accents-stripped)", "text-cut-other-side)"}
 
@@ -62,7 +62,9 @@ def test_two_mistakes_are_named_in_part():
 def test_what_no_mistake_explains_is_not_named():
     reading = CASED.read(SHORT)
     other = reading._replace(ids=tuple(ids + 1 for ids in reading.ids))
-    assert explain_readings(Sound(CASED, CASED, POOLED), [Group(SHORT, other, reading)]) == ((), ())
+    unknown = Group(SHORT, other, reading)
+    assert explain_readings(Sound(CASED, CASED, POOLED), [unknown]) == ()
+    assert explain_in_part(Sound(CASED, CASED, POOLED), unknown) == ()
 
 
 @pytest.mark.parametrize(
