@@ -106,7 +106,8 @@ class Bench:
             if texts[case]
         }
         ours = self.ours.words([row for one in readings for row in zip(one.ids, one.types, strict=True)], mask)
-        return _shared_out(masks, ours, self.theirs.words([text for some in texts.values() for text in some]))
+        theirs = self.theirs.words([text for some in texts.values() for text in some], self.ours.form.encoder)
+        return _shared_out(masks, ours, theirs)
 
 
 def _shared_out(groups: Mapping[str, Sequence[object]], ours: np.ndarray, theirs: np.ndarray) -> dict[str, Both]:

@@ -113,7 +113,7 @@ class Library:
     """
 
     def __init__(self, folder: Path, family: str):
-        self.folder, self.family = folder, family
+        self.family = family
         sentences = (folder / MODULES).is_file()
         with self._running():
             try:
@@ -205,12 +205,12 @@ class Library:
                 found += [row[seen] for row, seen in zip(hidden_ITD, mask_IT, strict=True)]
         return found
 
-    def words(self, texts: Sequence[Text]) -> np.ndarray:
-        """The scores of all words at the mask tokens of texts, one by one: [I K, V]."""
+    def words(self, texts: Sequence[Text], folder: Path) -> np.ndarray:
+        """The scores of all words at the mask tokens of texts, one by one: [I K, V]; `folder` is the encoder's own."""
         found = []
         with self._running(), torch.no_grad():
             cls = transformers.AutoModelForMaskedLM
-            model = cls.from_pretrained(self.folder, local_files_only=True, **_OPTIONS).eval()
+            model = cls.from_pretrained(folder, local_files_only=True, **_OPTIONS).eval()
             for text in texts:
                 features = self.pipeline.features([text])
                 logits_ITV = model(**fed(model, features)).logits

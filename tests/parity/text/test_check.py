@@ -1,5 +1,7 @@
 """Text of folders of every form that we read, against the libraries' own reading."""
 
+import json
+
 import pytest
 
 from benchmarks.encode import minilm
@@ -7,7 +9,7 @@ from parity.errors import UsageError
 from parity.judge.verdict import Verdict
 from parity.report.record import from_json, to_json
 from parity.report.text import headline, render
-from parity.text.folders import SMALL
+from parity.text.folders import SMALL, sentence_files
 from tests.parity.text.helpers import change, copied, report, written
 
 FAST = ("bert-uncased", "roberta-left", "albert")
@@ -70,6 +72,20 @@ def test_a_library_that_raises_is_an_error(tmp_path):
     found = report(folder)
     assert found.verdict is Verdict.ERROR
     assert headline(found).startswith("parity ERROR in variant text, case reading: torch raised ")
+
+
+@pytest.mark.slow
+def test_an_encoder_in_a_folder_of_its_own(tmp_path):
+    folder = tmp_path / "whole"
+    inner = copied("bert-cased", folder).rename(folder / "0_Transformer")
+    files = sentence_files(normalize=True)
+    files["modules.json"][0]["path"] = inner.name
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    found = report(folder, computed=16)
+    assert found.verdict is Verdict.PASS, render(found)
+    assert "words" in {comparison.site for run in found.runs for comparison in run.comparisons}
 
 
 def test_limits_that_the_encoder_has_no_positions_for_are_told(tmp_path):
