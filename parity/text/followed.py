@@ -10,6 +10,8 @@ from parity.text.recipe import Recipe
 
 _FILE = "tokenizer.json"
 _TOKENS = ("ids", "special", "types")
+# transformers writes 10^30 where nothing is known.
+_NO_LIMIT = 10**9
 
 
 def followed(bench: Bench) -> Setting:
@@ -41,9 +43,10 @@ def limits(bench: Bench) -> Setting:
     theirs, longest = bench.theirs, [max(map(len, side.ids)) for side in bench.read("limit")]
     warning = ""
     if theirs.asked > theirs.possible:
+        cuts = f"would cut texts at {theirs.asked:,} tokens" if theirs.asked < _NO_LIMIT else "would cut no text"
         warning = (
-            f"{theirs.name} would cut texts at {theirs.asked:,} tokens, where its encoder has {theirs.possible:,} "
-            "positions and fails with more: it was told to cut there"
+            f"{theirs.name} {cuts}, where its encoder has {theirs.possible:,} positions and fails with more: it was "
+            "told to cut there"
         )
     return Setting("tokens of a text, at most", str(longest[0]), str(longest[1]), warning)
 

@@ -107,5 +107,15 @@ def test_two_limits_in_one_folder(name, tmp_path):
     assert limit.jax == limit.torch == {"max_seq_length": "16", "model_max_length": "24"}[name]
 
 
+def test_a_folder_that_names_no_limit(tmp_path):
+    folder = copied("bert-cased", tmp_path)
+    change(folder / "tokenizer_config.json", model_max_length=10**30)
+    limit = next(one for one in report(folder).preflight if one.name == "tokens of a text, at most")
+    assert limit.jax == limit.torch == "40"
+    assert limit.warning.startswith(
+        "transformers would cut no text, where its encoder has 40 positions and fails with "
+    )
+
+
 def test_nothing_is_said_of_a_folder_that_is_read_by_its_file():
     assert told(report(written("bert-cased"))) == ""
