@@ -26,7 +26,7 @@ from parity.text.adequacy import adequate
 from parity.text.bench import Bench
 from parity.text.corpus import Text
 from parity.text.diagnose import Sound
-from parity.text.followed import followed, limits
+from parity.text.followed import followed, limits, pairs_are_framed
 from parity.text.library import Library
 from parity.text.ours import Ours
 from parity.text.recipe import Pooled, Recipe, opened
@@ -78,7 +78,7 @@ def text_of(model: str, *, computed: int = COMPUTED, progress: Progress = lambda
         except SideError as error:
             return Found((Run(VARIANT, "reading", (), crash=error.crash),), (), environment)
         runs = adequate(tuple(runs_of(bench, progress)), bench.sound.by_class, bench.cases)
-        settings = followed(bench), limits(bench)
+        settings = *followed(bench), limits(bench)
     counts = {"texts": f"{bench.texts:,}", "of which computed": f"{bench.count:,}"}
     return Found(runs, settings, {**environment, **counts})
 
@@ -93,6 +93,8 @@ def bench_of(ours: Ours, theirs: Library, computed: int) -> Bench:
     pooling = ours.form.pooling
     pooled = Pooled(modes=pooling.modes, normalize=pooling.normalize, width=theirs.pipeline.width)
     cases = built.corpus(_special(theirs), by_class.limit, *_lengths(by_class))
+    if not pairs_are_framed(by_file):
+        cases = {name: texts for name, texts in cases.items() if isinstance(texts[0], str)}
     return Bench(ours, theirs, Sound(by_file, by_class, pooled), cases, computed)
 
 

@@ -6,7 +6,7 @@ from parity.text.bugs import TEXT_BUGS
 from parity.text.corpus import Text
 from parity.text.diagnose import mistaken
 from parity.text.reading import Reading, apart, share_apart, shown
-from parity.text.recipe import Recipe
+from parity.text.recipe import Recipe, opened
 
 _FILE = "tokenizer.json"
 _TOKENS = ("ids", "special", "types")
@@ -14,8 +14,22 @@ _TOKENS = ("ids", "special", "types")
 _NO_LIMIT = 10**9
 
 
-def followed(bench: Bench) -> Setting:
-    """Measured on all texts: what each side follows, and what is to be said if it is not tokenizer.json."""
+def pairs_are_framed(recipe: Recipe) -> bool:
+    """Whether two texts that are read together are framed if one is: else a file says nothing of two."""
+    one, two = (opened(recipe.tokenizer).num_special_tokens_to_add(is_pair=pair) for pair in (False, True))
+    return two > 0 or one == 0
+
+
+def followed(bench: Bench) -> tuple[Setting, ...]:
+    """What each side follows, and what is to be said if it is not tokenizer.json, or if that says too little."""
+    if pairs_are_framed(bench.sound.by_file):
+        return (_read_by(bench),)
+    why = f"{_FILE} puts special tokens around a text and says nothing of two: no two texts were compared"
+    return _read_by(bench), Setting("two texts", "not read", type(bench.theirs.tokenizer).__name__, why)
+
+
+def _read_by(bench: Bench) -> Setting:
+    """Measured on all texts."""
     name, (by_file, by_class, _) = type(bench.theirs.tokenizer).__name__, bench.sound
     first: tuple[Text, str] | None = None
     ours_by_file = ours_by_class = True

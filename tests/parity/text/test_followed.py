@@ -73,6 +73,21 @@ def test_special_tokens_that_the_file_does_not_mark(tmp_path):
         assert first(found) == ("text-special-spelled", "JAX")
 
 
+def test_a_file_that_says_nothing_of_two_texts(tmp_path):
+    folder = copied("bert-cased", tmp_path)
+    frame = json.loads((folder / "tokenizer.json").read_text())["post_processor"]
+    pair = [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}]
+    change(folder / "tokenizer.json", post_processor=frame | {"pair": pair})
+    found = report(folder)
+    assert found.verdict is Verdict.PASS, render(found)
+    assert not {"pairs", "pairs-limit"} & {run.case for run in found.runs}
+    (setting,) = [one for one in found.preflight if one.name == "two texts"]
+    assert setting.warning.endswith(
+        "puts special tokens around a text and says nothing of two: no two texts were compared"
+    )
+    assert not [run.case for run in report(written("bert-cased")).runs if run.inadequate]
+
+
 def test_types_that_the_class_does_not_hand_on(tmp_path):
     folder = copied("albert", tmp_path)
     change(folder / "tokenizer_config.json", model_input_names=["input_ids", "attention_mask"])
