@@ -98,6 +98,28 @@ def _eurobert(rng: np.random.Generator, heads: int, layers: int) -> dict[str, An
     }
 
 
+def _deberta(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    relative = {
+        "relative_attention": True,
+        # Ranges end between whole numbers: transformers rounds logarithms to float32.
+        "position_buckets": 2 * int(rng.integers(3, 6)),
+        "max_relative_positions": _one_of(rng, (-1, 11, 23)),
+        "pos_att_type": _one_of(rng, ("p2c|c2p", "c2p|p2c")),
+        "norm_rel_ebd": _one_of(rng, ("layer_norm", "none")),
+        "share_att_key": bool(rng.integers(2)),
+    }
+    return (
+        _bert(rng, heads, layers)
+        | (relative if rng.integers(4) else {})
+        | {
+            "position_biased_input": bool(rng.integers(2)),
+            "type_vocab_size": int(rng.integers(0, 4)),
+            "layer_norm_eps": 1e-7,
+            "pooler_hidden_act": _one_of(rng, ("gelu", "tanh")),
+        }
+    )
+
+
 _OWN = {
     "bert": _bert,
     "roberta": _roberta,
@@ -107,6 +129,7 @@ _OWN = {
     "mpnet": _mpnet,
     "modernbert": _modernbert,
     "eurobert": _eurobert,
+    "deberta-v2": _deberta,
 }
 
 

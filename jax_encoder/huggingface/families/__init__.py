@@ -3,6 +3,7 @@
 from jax_encoder.huggingface.families import (
     albert,
     bert,
+    deberta,
     distilbert,
     electra,
     eurobert,
@@ -15,5 +16,5 @@ from jax_encoder.huggingface.family import Family
 # Where several can express an encoder, the first is written.
 FAMILIES: dict[str, Family] = {
     module.FAMILY.name: module.FAMILY
-    for module in (bert, roberta, distilbert, electra, albert, mpnet, modernbert, eurobert)
+    for module in (bert, roberta, distilbert, electra, albert, mpnet, modernbert, eurobert, deberta)
 }

@@ -46,6 +46,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "electra": _SIZES | {"embedding_size": 8},
     "albert": _SIZES | {"embedding_size": 8, "num_hidden_groups": 2},
     "mpnet": _SIZES,
+    "deberta-v2": _SIZES
+    | {"relative_attention": True, "position_buckets": 6, "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"}
+    | {"share_att_key": False, "position_biased_input": False, "type_vocab_size": 0},
     "modernbert": _SIZES | _IDS,
     "eurobert": _SIZES | {"num_attention_heads": 6, "num_key_value_heads": 3, "mlp_bias": True} | _IDS,
 }
