@@ -235,14 +235,15 @@ def _head(fields: Fields, family: Family, model_type: str) -> tuple[str, Head]:
     """The class that the weights are of; without a word of it, the bare encoder."""
     begins = dict(_classes(family))[model_type]
     named = fields.take("architectures", None)
+    bare = next(iter(family.heads))
     if named is None or named == []:
-        return f"{begins}Model", family.heads["Model"]
+        return begins + bare, family.heads[bare]
     for suffix, head in family.heads.items():
         if named == [begins + suffix]:
             return begins + suffix, head
     known = ", ".join(begins + suffix for suffix in family.heads)
     fields.refuse(f"architectures={named!r}: only one of {known} can be computed here")
-    return f"{begins}Model", family.heads["Model"]
+    return begins + bare, family.heads[bare]
 
 
 def _num_classes(fields: Fields) -> int:

@@ -44,7 +44,7 @@ class Family:
         embedding: rows besides the layers', below the prefix; ours lie below `encoder.`.
         layer: rows of one layer, below its name.
         layer_names: what each set of layers' parameters is called, below the prefix.
-        heads: by the end of the class's name.
+        heads: by the end of the class's name; the first is the bare encoder.
         tied: their decoder, which is the word embedding where the config ties it.
         duplicates: names that repeat a tensor -> the tensor.
         buffers: tensors that are no parameters, by how they end: positions counted from 0, or token types of 0.

@@ -21,7 +21,7 @@ from parity.published.form import Published
 from parity.published.inputs import Inputs
 
 # These compute rotations, norms, scales or the softmax in float32 whatever their dtype.
-_NARROW = ("modernbert", "eurobert", "deberta-v2")
+_NARROW = ("modernbert", "eurobert", "deberta-v2", "t5")
 
 
 class _Float64Torch(ModuleType):
@@ -108,8 +108,10 @@ def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family) -> None:
     prefixed = {name if name in state else name.removeprefix(family.prefix): a for name, a in tensors.items()}
     word = family.prefix + next(row.theirs for row in family.embedding if row.ours == ("embedding.word",))
     tied = {family.tied: word} if model.config.tie_word_embeddings else {}
-    copies = {name: one for name, one in (family.duplicates | tied).items() if name in state and one in prefixed}
-    prefixed |= {name: prefixed[one] for name, one in copies.items()}
+    for name, one in (family.duplicates | tied).items():
+        name, one = (each if each in state else each.removeprefix(family.prefix) for each in (name, one))
+        if name in state and one in prefixed:
+            prefixed[name] = prefixed[one]
     missing = state.keys() - prefixed.keys()
     extra = prefixed.keys() - state.keys()
     if missing or extra:
@@ -162,7 +164,9 @@ def _given(inputs: Inputs, published: Published) -> dict[str, Tensor]:
     """The case by transformers' names."""
     alone, config, offset = inputs.alone, published.config, published.config.position_offset
     arrays: dict[str, Any] = {"input_ids": alone.tokens, "attention_mask": alone.valid}
-    if alone.positions is not None:
+    if config.position_kind == "none":
+        pass  # some classes have no such argument
+    elif alone.positions is not None:
         arrays["position_ids"] = alone.positions + offset
     elif offset:
         # Left to themselves, these families count the tokens that are not padding.

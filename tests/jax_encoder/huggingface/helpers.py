@@ -49,6 +49,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "deberta-v2": _SIZES
     | {"relative_attention": True, "position_buckets": 6, "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"}
     | {"share_att_key": False, "position_biased_input": False, "type_vocab_size": 0},
+    "t5": {"vocab_size": 31, "d_model": 12, "num_layers": 2, "num_heads": 3, "d_kv": 5, "d_ff": 20, "n_positions": 17}
+    | {"feed_forward_proj": "gated-gelu"},
     "modernbert": _SIZES | _IDS,
     "eurobert": _SIZES | {"num_attention_heads": 6, "num_key_value_heads": 3, "mlp_bias": True} | _IDS,
 }
