@@ -223,11 +223,15 @@ def _classes(family: Family) -> list[tuple[str, str]]:
 
 
 def _family(values: Mapping[str, Any], folder: Path) -> tuple[Family, str]:
-    model_type = values.get("model_type")
-    for family in FAMILIES.values():
-        if model_type in family.model_types:
+    model_type, named = values.get("model_type"), values.get("architectures")
+    having = [family for family in FAMILIES.values() if model_type in family.model_types]
+    for family in having:
+        begins = dict(_classes(family))[str(model_type)]
+        if named in [[begins + suffix] for suffix in family.heads]:
             return family, str(model_type)
-    known = ", ".join(name for family in FAMILIES.values() for name in family.model_types)
+    if having:
+        return having[0], str(model_type)
+    known = ", ".join(dict.fromkeys(name for family in FAMILIES.values() for name in family.model_types))
     raise InputError(f"{folder / CONFIG}: model_type must be one of {known}, got {model_type!r}")
 
 

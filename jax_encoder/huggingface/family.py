@@ -47,6 +47,8 @@ class Family:
         heads: by the end of the class's name; the first is the bare encoder.
         tied: their decoder, which is the word embedding where the config ties it.
         duplicates: names that repeat a tensor -> the tensor.
+        called: where another family has the model type; the class tells them apart.
+        reference: what our encoder is held against where transformers has no such classes; None holds it against these.
         buffers: tensors that are no parameters, by how they end: positions counted from 0, or token types of 0.
     """
 
@@ -61,12 +63,14 @@ class Family:
     heads: dict[str, Head]
     tied: str
     duplicates: dict[str, str] = dataclasses.field(default_factory=dict)
+    called: str | None = None
+    reference: str | None = None
     buffers: tuple[str, ...] = ("position_ids", "token_type_ids")
 
     @property
     def name(self) -> str:
         """What it is called here."""
-        return self.model_types[0]
+        return self.called or self.model_types[0]
 
     def rows(self, config: EncoderConfig, head: Head) -> Iterator[Row]:
         """Every row that a file with this head may have; those of parameters that the config lacks are among them."""

@@ -23,7 +23,7 @@ def draw_fields(family: str, seed: int) -> dict[str, Any]:
     heads, head_dim = [(2, 10), (3, 8), (4, 6), (6, 8)][int(rng.integers(4))]
     layers = int(rng.integers(2, 5))
     common: dict[str, Any] = {
-        "model_type": family,
+        "model_type": FAMILIES[family].model_types[0],
         "vocab_size": int(rng.integers(53, 80)),
         _LONGEST.get(family, "max_position_embeddings"): int(rng.integers(33, 41)),
         **dict(zip(sizes, (heads, heads * head_dim, layers, int(rng.integers(26, 32))), strict=True)),
@@ -134,6 +134,13 @@ def _t5(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
     }
 
 
+def _jina(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    return _bert(rng, heads, layers) | {
+        "position_embedding_type": "alibi",
+        "feed_forward_type": _one_of(rng, ("geglu", "reglu")),
+    }
+
+
 _OWN = {
     "bert": _bert,
     "roberta": _roberta,
@@ -145,6 +152,7 @@ _OWN = {
     "eurobert": _eurobert,
     "deberta-v2": _deberta,
     "t5": _t5,
+    "jina-bert": _jina,
 }
 
 

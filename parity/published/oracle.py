@@ -17,6 +17,7 @@ from torch import Tensor
 
 from jax_encoder.huggingface.family import Family
 from parity.errors import MismatchError
+from parity.published import authors
 from parity.published.form import Published
 from parity.published.inputs import Inputs
 
@@ -51,6 +52,8 @@ def wide(family: str) -> Iterator[None]:
 
 def build(published: Published) -> Any:
     """A model of the class, in float64 and in evaluation; within `wide`."""
+    if published.family.reference is not None:
+        return authors.build(published.architecture, published.fields, published.num_classes).double().eval()
     given = {name: value for name, value in published.fields.items() if name != "model_type"}
     config = transformers.AutoConfig.for_model(published.family.name, **given, num_labels=published.num_classes)
     config._attn_implementation = "eager"

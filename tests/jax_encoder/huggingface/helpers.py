@@ -54,6 +54,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "modernbert": _SIZES | _IDS,
     "eurobert": _SIZES | {"num_attention_heads": 6, "num_key_value_heads": 3, "mlp_bias": True} | _IDS,
 }
+# Of classes that no transformers has: what their model type's config lacks.
+_OF_AUTHORS = {"JinaBert": {"position_embedding_type": "alibi", "feed_forward_type": "geglu"}}
 CLASSES = [
     (model_type, begins + suffix)
     for family in huggingface.FAMILIES.values()
@@ -63,18 +65,26 @@ CLASSES = [
 
 
 def save_with_transformers(architecture: str, model_type: str, folder: Path, **fields: Any) -> None:
-    """A tiny model of transformers' class, every parameter random, as transformers writes it."""
+    """A tiny model of transformers' class, or of its authors', every parameter random, as transformers writes it."""
     import torch
     import transformers
 
-    config = transformers.AutoConfig.for_model(model_type, **SMALL[model_type] | fields)
-    model = getattr(transformers, architecture)(config)
+    from parity.published import authors
+
+    apart = next((own for name, own in _OF_AUTHORS.items() if architecture.startswith(name)), None)
+    values = SMALL[model_type] | (apart or {}) | fields
+    if apart is None:
+        model = getattr(transformers, architecture)(transformers.AutoConfig.for_model(model_type, **values))
+    else:
+        model = authors.build(architecture, values, num_classes=2)
     drawn = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for param in model.parameters():
             param.normal_(generator=drawn)
     transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(folder)
+    if apart is not None:
+        (folder / CONFIG).write_text(json.dumps(fields_in(folder) | apart | {"architectures": [architecture]}))
 
 
 def tensors_in(folder: Path) -> dict[str, np.ndarray]:

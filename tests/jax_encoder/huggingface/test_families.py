@@ -1,14 +1,14 @@
 """Config files of well-known checkpoints are understood, and what transformers writes today."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface import FAMILIES
-from jax_encoder.huggingface.checkpoint import differences
+from jax_encoder.huggingface.checkpoint import _family, differences
 from jax_encoder.huggingface.family import Family
 from jax_encoder.huggingface.fields import Fields
 from tests.jax_encoder.huggingface.helpers import CLASSES, NO_WEIGHTS, SMALL, config_only, refusal
@@ -105,6 +105,17 @@ FACTS: dict[str, dict[str, Any]] = {
         "activation": "relu",
         "embedding_dropout": 0.1,
     },
+    "jinaai/jina-embeddings-v2-base-en": {
+        **_LIKE_BERT,
+        "vocab_size": 30528,
+        "max_len": 8192,
+        "position_kind": "none",
+        "relative_kind": "linear",
+        "mlp_kind": "gated",
+        "mlp_bias": False,
+        "mlp_down_bias": True,
+        "attention_dropout": 0.0,
+    },
     "EuroBERT/EuroBERT-210m": {
         **_TWELVE,
         "vocab_size": 128256,
@@ -121,7 +132,7 @@ FACTS: dict[str, dict[str, Any]] = {
 
 
 def family_of(values: dict[str, Any]) -> Family:
-    return next(family for family in FAMILIES.values() if values["model_type"] in family.model_types)
+    return _family(values, Path("a-folder"))[0]
 
 
 def read(values: dict[str, Any]) -> EncoderConfig:
