@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-# These compute rotations, norms or the softmax in float32 whatever their dtype.
-_NARROW = ("modernbert", "eurobert")
+# These compute rotations, norms, scales or the softmax in float32 whatever their dtype.
+_NARROW = ("modernbert", "eurobert", "deberta-v2", "t5")
 
 
 class _Float64Torch(ModuleType):
@@ -27,7 +27,8 @@ def wide(family: str) -> Iterator[None]:
     if family not in _NARROW:
         yield
         return
-    module: Any = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
+    name = family.replace("-", "_")
+    module: Any = importlib.import_module(f"transformers.models.{name}.modeling_{name}")
     plain = torch.Tensor.float
     module.torch, torch.Tensor.float = _Float64Torch("torch"), torch.Tensor.double  # type: ignore[method-assign]
     try:

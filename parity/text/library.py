@@ -4,7 +4,6 @@ Axes: I texts, T columns, N tokens of one text, K masks, D embed_dim, V vocabula
 """
 
 import contextlib
-import inspect
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import transformers
 from parity.encoder.wide import wide
 from parity.errors import MismatchError
 from parity.judge.crash import running
+from parity.text import network
 from parity.text.corpus import Text
 from parity.text.reading import Reading, Rows
 from parity.text.recipe import Counting
@@ -56,7 +56,8 @@ class Plain:
 
     def __init__(self, folder: Path):
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self.network = transformers.AutoModel.from_pretrained(folder, local_files_only=True, **_OPTIONS).eval()
+        model = transformers.AutoModel.from_pretrained(folder, local_files_only=True, **_OPTIONS).eval()
+        self.network = model.encoder if model.config.is_encoder_decoder else model
 
     def features(self, texts: list[Text]) -> dict[str, Any]:
         options = {"padding": True, "truncation": True, "return_tensors": "pt", "return_special_tokens_mask": True}
@@ -66,7 +67,7 @@ class Plain:
         found = []
         for start in range(0, len(texts), _BATCH):
             features = self.features(list(texts[start : start + _BATCH]))
-            hidden_ITD = self.network(**fed(self.network, features)).last_hidden_state
+            hidden_ITD = self.network(**network.fed(self.network, features)).last_hidden_state
             mask_IT1 = features["attention_mask"][..., None].double()
             found.append(((hidden_ITD * mask_IT1).sum(dim=1) / mask_IT1.sum(dim=1).clamp(min=1e-9)).numpy())
         return np.concatenate(found)
@@ -124,7 +125,8 @@ class Library:
             raise MismatchError(f"{type(self.tokenizer).__name__} is no tokenizer of the tokenizers library")
         self.name = "sentence-transformers" if sentences else "transformers"
         # Beyond its positions the encoder computes nothing: these libraries fail there.
-        self.asked, self.possible = int(self.tokenizer.model_max_length), _positions(self.pipeline.network)
+        self.asked = int(self.tokenizer.model_max_length)
+        self.possible = network.most(self.pipeline.network) or self.asked
         self.tokenizer.model_max_length = min(self.asked, self.possible)
 
     @property
@@ -140,15 +142,12 @@ class Library:
     @property
     def counting(self) -> Counting:
         """How the encoder counts positions."""
-        table = self._counter()
-        if not isinstance(table, torch.nn.Embedding):
-            return "distances"
-        return "columns" if table.padding_idx is None else "tokens"
+        return network.counting(self.pipeline.network)
 
     @property
     def takes_types(self) -> bool:
         """Whether the encoder has token types."""
-        return _takes_types(self.pipeline.network)
+        return network.takes_types(self.pipeline.network)
 
     @property
     def fed_types(self) -> bool:
@@ -158,16 +157,15 @@ class Library:
     @property
     def pad(self) -> int:
         """The token that stands for padding where positions are counted."""
-        index = getattr(self._counter(), "padding_idx", None)
-        return -1 if index is None else index
+        return network.first_row(self.pipeline.network) - 1
 
     def read(self, texts: Sequence[Text]) -> Reading:
         """What the encoder is fed of one batch."""
         with self._running():
             features = self.pipeline.features(list(texts))
-            positions_IT = self._positions_of(features)
+            positions_IT = network.positions_of(self.pipeline.network, features)
         mask = features["attention_mask"].bool().numpy()
-        types_IT = features.get("token_type_ids") if _takes_types(self.pipeline.network) else None
+        types_IT = features.get("token_type_ids") if self.takes_types else None
         types_IT = torch.zeros_like(features["input_ids"]) if types_IT is None else types_IT
 
         def rows(array_IT: Any) -> Rows:
@@ -200,7 +198,9 @@ class Library:
         with self._running(), torch.no_grad():
             for start in range(0, len(texts), _BATCH):
                 features = self.pipeline.features(list(texts[start : start + _BATCH]))
-                hidden_ITD = self.pipeline.network(**fed(self.pipeline.network, features)).last_hidden_state.numpy()
+                hidden_ITD = self.pipeline.network(
+                    **network.fed(self.pipeline.network, features)
+                ).last_hidden_state.numpy()
                 mask_IT = features["attention_mask"].bool().numpy()
                 found += [row[seen] for row, seen in zip(hidden_ITD, mask_IT, strict=True)]
         return found
@@ -213,7 +213,7 @@ class Library:
             model = cls.from_pretrained(folder, local_files_only=True, **_OPTIONS).eval()
             for text in texts:
                 features = self.pipeline.features([text])
-                logits_ITV = model(**fed(model, features)).logits
+                logits_ITV = model(**network.fed(model, features)).logits
                 found.append(logits_ITV[features["input_ids"] == self.tokenizer.mask_token_id].numpy())
         return np.concatenate(found)
 
@@ -221,62 +221,11 @@ class Library:
         """How a token is written."""
         return self.tokenizer.convert_ids_to_tokens(id_) or f"#{id_}"
 
-    def _counter(self) -> Any:
-        """The part that is given positions."""
-        ends = ("position_embeddings", "rotary_emb")
-        return next(part for name, part in self.pipeline.network.named_modules() if name.split(".")[-1] in ends)
-
-    def _positions_of(self, features: dict[str, Any]) -> torch.Tensor:
-        """What the encoder gives to that part, counted from its first row that stands for a position."""
-        table, shape = self._counter(), features["input_ids"].shape
-
-        def seen(part: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            every = [one for one in (*given, *named.values()) if isinstance(one, torch.Tensor)]
-            raise _SeenError(next(one for one in every if not one.is_floating_point()))
-
-        hook = table.register_forward_pre_hook(seen, with_kwargs=True)
-        try:
-            with torch.no_grad():
-                self.pipeline.network(**fed(self.pipeline.network, features))
-        except _SeenError as found:
-            return found.positions.expand(shape) - (
-                0 if getattr(table, "padding_idx", None) is None else table.padding_idx + 1
-            )
-        finally:
-            hook.remove()
-        raise MismatchError(f"{type(self.pipeline.network).__name__} gives positions to no part that is known here")
-
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
         """In float64, without a word, and whatever is raised is the reference's doing."""
         with quiet(), wide(self.family), running(SIDE):
             yield
-
-
-class _SeenError(Exception):
-    """Carries positions out of a network that need not go on."""
-
-    def __init__(self, positions: torch.Tensor):
-        super().__init__("positions were seen")
-        self.positions = positions
-
-
-def fed(network: Any, features: dict[str, Any]) -> dict[str, Any]:
-    """What of a batch a network takes."""
-    names = ("input_ids", "attention_mask", *(("token_type_ids",) if _takes_types(network) else ()))
-    return {name: features[name] for name in names if name in features}
-
-
-def _takes_types(network: Any) -> bool:
-    return "token_type_ids" in inspect.signature(network.forward).parameters
-
-
-def _positions(network: Any) -> int:
-    """Tokens that an encoder has positions for."""
-    config = network.config
-    tables = [part for name, part in network.named_modules() if name.split(".")[-1] == "position_embeddings"]
-    offset = 0 if not tables or tables[0].padding_idx is None else tables[0].padding_idx + 1
-    return config.max_position_embeddings - offset
 
 
 @contextlib.contextmanager

@@ -57,7 +57,9 @@ def test_several_modes_are_joined_and_normalised_as_one():
 VARIANTS = {
     "bert": CONFIG,
     "position_offset": dataclasses.replace(CONFIG, position_offset=2, num_token_types=0),
-    "relative": dataclasses.replace(CONFIG, relative_buckets=8, relative_max_distance=16, num_token_types=0),
+    "relative": dataclasses.replace(
+        CONFIG, relative_kind="bias", relative_buckets=8, relative_max_distance=16, num_token_types=0
+    ),
     "rotary_windows": dataclasses.replace(
         CONFIG, position_kind="rotary", rope_thetas=(100.0, 50.0), windows=(2, None), num_token_types=0
     ),

@@ -66,12 +66,14 @@ def test_what_the_libraries_cannot_read_is_a_failure(tmp_path):
     assert "the libraries cannot read" in render(found)
 
 
-def test_a_library_that_raises_is_an_error(tmp_path):
-    folder = copied("bert-uncased", tmp_path)
-    change(folder / "tokenizer_config.json", added_tokens_decoder={"0": 5})
-    found = report(folder)
+def test_a_library_that_raises_is_an_error(monkeypatch):
+    def raises(folder):
+        raise IndexError("index out of range in self")
+
+    monkeypatch.setattr("parity.text.library.Sentences", raises)
+    found = report(written("bert-uncased"))
     assert found.verdict is Verdict.ERROR
-    assert headline(found).startswith("parity ERROR in variant text, case reading: torch raised TypeError")
+    assert headline(found).startswith("parity ERROR in variant text, case reading: torch raised IndexError: index ")
 
 
 @pytest.mark.slow
