@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Float32, Int
-from tokenizers import Tokenizer, normalizers
+from jaxtyping import Array, Bool, Float, Int
+from tokenizers import Encoding, Tokenizer, normalizers
 
 from jax_encoder import masks
+from jax_encoder.config import EncoderConfig
 from jax_encoder.data.texts import TEXTS_PER_ROW, Batch, Tokens, batches, tokenize
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface import Checkpoint, load
@@ -54,6 +55,7 @@ class TextEncoder:
         limit = self.config.max_len if form.max_length is None else min(form.max_length, self.config.max_len)
         self._tokenizer, self._longest = _reading(checkpoint, form, limit), limit
         self._graph, self._state = nnx.split(checkpoint.model(dtype=dtype).encoder)
+        self._wide = at_least_float32(dtype)
 
     @classmethod
     def from_pretrained(
@@ -81,10 +83,11 @@ class TextEncoder:
 
     def encode(
         self, texts: Iterable[object], batch_size: int = 32, *, progress: Callable[[int], None] | None = None
-    ) -> Float32[np.ndarray, "I P"]:
+    ) -> Float[np.ndarray, "I P"]:
         """Turns texts into vectors, in their order.
 
         Short texts share a row, each seeing only itself. Texts that are longer than the checkpoint's longest are cut.
+        The vectors are float32, or float64 where that is computed in.
 
         Args:
             texts: strings.
@@ -97,12 +100,12 @@ class TextEncoder:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         tokens = self._tokens(_checked(texts, self.form.prompt))
-        vectors_IP = np.zeros((len(tokens.starts) - 1, self.width), np.float32)
+        vectors_IP = np.zeros((len(tokens.starts) - 1, self.width), self._wide)
         waiting: list[tuple[Batch, Array]] = []
 
         def collect() -> None:
             batch, vectors_BKP = waiting.pop(0)
-            vectors_IP[batch.texts] = np.asarray(vectors_BKP, np.float32)[batch.rows, batch.segment - 1]
+            vectors_IP[batch.texts] = np.asarray(vectors_BKP, self._wide)[batch.rows, batch.segment - 1]
             if progress is not None:
                 progress(len(batch.texts))
 
@@ -115,6 +118,15 @@ class TextEncoder:
         while waiting:
             collect()
         return vectors_IP
+
+    def read(self, texts: Iterable[str | tuple[str, str]]) -> list[Encoding]:
+        """Reads texts into tokens as `encode` does; two texts that belong together are read as one, without a prompt.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        given = [_checked([one], self.form.prompt)[0] if isinstance(one, str) else _both(one) for one in texts]
+        return self._tokenizer.encode_batch(given)
 
     def _tokens(self, texts: list[str]) -> Tokens:
         """Ids of all texts; one beyond the encoder's tables would become NaN."""
@@ -151,6 +163,12 @@ def _reading(checkpoint: Checkpoint, form: SentenceForm, limit: int) -> Tokenize
     return tokenizer
 
 
+def _both(texts: tuple[str, str]) -> tuple[str, str]:
+    """Two texts that are read together, if both are texts."""
+    first, second = _checked(texts, "")
+    return first, second
+
+
 def _checked(texts: Iterable[object], prompt: str) -> list[str]:
     """The texts behind the prompt, if all of them are texts."""
     if isinstance(texts, str | bytes):
@@ -177,10 +195,27 @@ def _vectors(
     segments_BT: Int[Array, "B T"],
 ) -> Float[Array, "B K P"]:
     """One vector for each text of each row; what stands where a row has no more texts has no meaning."""
-    encoder, positions_BT = nnx.merge(graph, state), masks.positions_from_segments(segments_BT)
-    mask_BTS = masks.from_segments(segments_BT)
-    x_BTD, _ = encoder(ids_BT, mask_BTS, positions_BT=positions_BT, token_types_BT=types_BT)
-    return pool(x_BTD, segments_BT, positions_BT, pooling)
+    encoder, places_BT = nnx.merge(graph, state), masks.positions_from_segments(segments_BT)
+    positions_BT = positions(ids_BT, segments_BT, encoder.config)
+    x_BTD, _ = encoder(ids_BT, masks.from_segments(segments_BT), positions_BT=positions_BT, token_types_BT=types_BT)
+    return pool(x_BTD, segments_BT, places_BT, pooling)
+
+
+def positions(ids_BT: Int[Array, "B T"], segments_BT: Int[Array, "B T"], config: EncoderConfig) -> Int[Array, "B T"]:
+    """Each token's position within its text, from 0 on.
+
+    RoBERTa and its relatives number the tokens that are not the padding token, also where a text spells that out as
+    "<pad>": it has the row before the first position, and is not counted.
+    """
+    places_BT = masks.positions_from_segments(segments_BT)
+    if not config.position_offset:
+        return places_BT
+    padding_BT = (ids_BT == config.position_offset - 1) & (segments_BT != 0)
+    ones_BT = padding_BT.astype(places_BT.dtype)
+    before_BT = jnp.cumsum(ones_BT, axis=1) - ones_BT
+    columns_T = jnp.arange(ids_BT.shape[1], dtype=places_BT.dtype)
+    within_BT = before_BT - jnp.take_along_axis(before_BT, columns_T[None] - places_BT, axis=1)
+    return jnp.where(padding_BT, -1, places_BT - within_BT)
 
 
 def pool(

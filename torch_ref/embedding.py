@@ -105,7 +105,7 @@ class Embedding(nn.Module):
     def _embed_positions(
         self, tokens_BT: Int[Tensor, "B T"], positions_BT: Int[Tensor, "B T"] | None
     ) -> Float[Tensor, "B T E"] | None:
-        if self.position_kind == "rotary":
+        if self.position_kind in ("rotary", "none"):
             return None
         if positions_BT is None:
             positions_BT = torch.arange(tokens_BT.shape[1], device=tokens_BT.device).expand(tokens_BT.shape)

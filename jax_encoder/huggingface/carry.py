@@ -72,6 +72,10 @@ def carry_in(tensors: Tensors, family: Family, config: EncoderConfig, head: Head
     rows = [row for row in family.rows(config, head) if any(name in shapes for name in row.ours)]
     problems += _listed(f"{row.theirs} is missing" for row in rows if row.theirs not in found)
     unknown = found.keys() - {row.theirs for row in rows}
+    # Of a part that the class has under other configs.
+    left_out = unknown & set(head.unused)
+    kept = {form.names.get(name, name): found[name] for name in sorted(left_out)}
+    form, unknown = dataclasses.replace(form, kept={**form.kept, **kept}), unknown - left_out
     problems += _listed(f"{name} is not known here" for name in sorted(form.names.get(name, name) for name in unknown))
     params: dict[str, np.ndarray] = {}
     unfit: list[str] = []
@@ -110,6 +114,7 @@ def _known_names(
 ) -> tuple[Tensors, Form]:
     """The tensors by the family's names, without those that repeat another or are no parameters."""
     prefixed = any(name.startswith(family.prefix) for name in tensors)
+    known_rows = {row.theirs for row in family.rows(config, head)}
     found: Tensors = {}
     names: dict[str, str] = {}
     kept: Tensors = {}
@@ -118,7 +123,7 @@ def _known_names(
             kept[name] = array
             problems += _buffer_problems(name, array)
             continue
-        if name in head.unused:
+        if name in head.unused and name not in known_rows:
             kept[name] = array
             problems += _value_problems(name, array)
             continue

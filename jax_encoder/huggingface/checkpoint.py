@@ -223,11 +223,15 @@ def _classes(family: Family) -> list[tuple[str, str]]:
 
 
 def _family(values: Mapping[str, Any], folder: Path) -> tuple[Family, str]:
-    model_type = values.get("model_type")
-    for family in FAMILIES.values():
-        if model_type in family.model_types:
+    model_type, named = values.get("model_type"), values.get("architectures")
+    having = [family for family in FAMILIES.values() if model_type in family.model_types]
+    for family in having:
+        begins = dict(_classes(family))[str(model_type)]
+        if named in [[begins + suffix] for suffix in family.heads]:
             return family, str(model_type)
-    known = ", ".join(name for family in FAMILIES.values() for name in family.model_types)
+    if having:
+        return having[0], str(model_type)
+    known = ", ".join(dict.fromkeys(name for family in FAMILIES.values() for name in family.model_types))
     raise InputError(f"{folder / CONFIG}: model_type must be one of {known}, got {model_type!r}")
 
 
@@ -235,14 +239,15 @@ def _head(fields: Fields, family: Family, model_type: str) -> tuple[str, Head]:
     """The class that the weights are of; without a word of it, the bare encoder."""
     begins = dict(_classes(family))[model_type]
     named = fields.take("architectures", None)
+    bare = next(iter(family.heads))
     if named is None or named == []:
-        return f"{begins}Model", family.heads["Model"]
+        return begins + bare, family.heads[bare]
     for suffix, head in family.heads.items():
         if named == [begins + suffix]:
             return begins + suffix, head
     known = ", ".join(begins + suffix for suffix in family.heads)
     fields.refuse(f"architectures={named!r}: only one of {known} can be computed here")
-    return f"{begins}Model", family.heads["Model"]
+    return begins + bare, family.heads[bare]
 
 
 def _num_classes(fields: Fields) -> int:

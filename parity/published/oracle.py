@@ -4,10 +4,8 @@ Axes: R rows as transformers is given them, U columns.
 """
 
 import contextlib
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,39 +15,15 @@ from torch import Tensor
 
 from jax_encoder.huggingface.family import Family
 from parity.errors import MismatchError
+from parity.published import authors
 from parity.published.form import Published
 from parity.published.inputs import Inputs
-
-# These compute rotations, norms or the softmax in float32 whatever their dtype.
-_NARROW = ("modernbert", "eurobert")
-
-
-class _Float64Torch(ModuleType):
-    """torch, but whoever asks it for float32 gets float64."""
-
-    float = float32 = torch.float64
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-
-@contextlib.contextmanager
-def wide(family: str) -> Iterator[None]:
-    """Lets a family's code compute in float64 where it would fall back to float32."""
-    if family not in _NARROW:
-        yield
-        return
-    module: Any = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
-    plain = torch.Tensor.float
-    module.torch, torch.Tensor.float = _Float64Torch("torch"), torch.Tensor.double  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        module.torch, torch.Tensor.float = torch, plain  # type: ignore[method-assign]
 
 
 def build(published: Published) -> Any:
     """A model of the class, in float64 and in evaluation; within `wide`."""
+    if published.family.reference is not None:
+        return authors.build(published.architecture, published.fields, published.num_classes).double().eval()
     given = {name: value for name, value in published.fields.items() if name != "model_type"}
     config = transformers.AutoConfig.for_model(published.family.name, **given, num_labels=published.num_classes)
     config._attn_implementation = "eager"
@@ -107,8 +81,10 @@ def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family) -> None:
     prefixed = {name if name in state else name.removeprefix(family.prefix): a for name, a in tensors.items()}
     word = family.prefix + next(row.theirs for row in family.embedding if row.ours == ("embedding.word",))
     tied = {family.tied: word} if model.config.tie_word_embeddings else {}
-    copies = {name: one for name, one in (family.duplicates | tied).items() if name in state and one in prefixed}
-    prefixed |= {name: prefixed[one] for name, one in copies.items()}
+    for name, one in (family.duplicates | tied).items():
+        name, one = (each if each in state else each.removeprefix(family.prefix) for each in (name, one))
+        if name in state and one in prefixed:
+            prefixed[name] = prefixed[one]
     missing = state.keys() - prefixed.keys()
     extra = prefixed.keys() - state.keys()
     if missing or extra:
@@ -161,7 +137,9 @@ def _given(inputs: Inputs, published: Published) -> dict[str, Tensor]:
     """The case by transformers' names."""
     alone, config, offset = inputs.alone, published.config, published.config.position_offset
     arrays: dict[str, Any] = {"input_ids": alone.tokens, "attention_mask": alone.valid}
-    if alone.positions is not None:
+    if config.position_kind == "none":
+        pass  # some classes have no such argument
+    elif alone.positions is not None:
         arrays["position_ids"] = alone.positions + offset
     elif offset:
         # Left to themselves, these families count the tokens that are not padding.

@@ -3,17 +3,20 @@
 from jax_encoder.huggingface.families import (
     albert,
     bert,
+    deberta,
     distilbert,
     electra,
     eurobert,
+    jina_bert,
     modernbert,
     mpnet,
     roberta,
+    t5,
 )
 from jax_encoder.huggingface.family import Family
 
 # Where several can express an encoder, the first is written.
 FAMILIES: dict[str, Family] = {
     module.FAMILY.name: module.FAMILY
-    for module in (bert, roberta, distilbert, electra, albert, mpnet, modernbert, eurobert)
+    for module in (bert, roberta, distilbert, electra, albert, mpnet, modernbert, eurobert, deberta, t5, jina_bert)
 }

@@ -15,7 +15,8 @@ from parity.encoder.form import Form
 
 # What a layer computes from parameters.
 FROM_PARAMETERS = (
-    r"layers\.\d+\.(attention\.(query|key|value|output)|(attention|mlp)_norm|mlp\.(pre_activation|up|output))"
+    r"layers\.\d+\.(attention\.(query|key|value|relative\.position_(query|key)|output)|(attention|mlp)_norm|"
+    r"mlp\.(pre_activation|up|output))"
 )
 _GRADIENTS = r"d\(\w+\)/d\(encoder\.layers\.\d+\.\w+(\.\w+)?\.(weight|bias)\)"
 

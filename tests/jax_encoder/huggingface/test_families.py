@@ -1,14 +1,14 @@
 """Config files of well-known checkpoints are understood, and what transformers writes today."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
-from jax_encoder.huggingface import FAMILIES
-from jax_encoder.huggingface.checkpoint import differences
+from jax_encoder.huggingface.checkpoint import _family, differences
 from jax_encoder.huggingface.family import Family
 from jax_encoder.huggingface.fields import Fields
 from tests.jax_encoder.huggingface.helpers import CLASSES, NO_WEIGHTS, SMALL, config_only, refusal
@@ -59,6 +59,7 @@ FACTS: dict[str, dict[str, Any]] = {
         **_LIKE_ROBERTA,
         "vocab_size": 30527,
         "num_token_types": 0,
+        "relative_kind": "bias",
         "relative_buckets": 32,
         "relative_max_distance": 128,
     },
@@ -77,6 +78,44 @@ FACTS: dict[str, dict[str, Any]] = {
         "mlm_decoder_bias": True,
         "mlm_tied": True,
     },
+    "microsoft/deberta-v3-base": {
+        **_LIKE_BERT,
+        "vocab_size": 128100,
+        "num_token_types": 0,
+        "norm_eps": 1e-7,
+        "position_kind": "none",
+        "relative_kind": "disentangled",
+        "relative_buckets": 512,
+        "relative_max_distance": 512,
+        "relative_norm": True,
+        "relative_projections": False,
+    },
+    "sentence-transformers/sentence-t5-base": {
+        **_TWELVE,
+        "vocab_size": 32128,
+        "num_token_types": 0,
+        "position_kind": "none",
+        "relative_kind": "bias",
+        "relative_buckets": 32,
+        "relative_max_distance": 128,
+        "scale_scores": False,
+        "norm_kind": "rms",
+        "norm_eps": 1e-6,
+        "mlp_kind": "dense",
+        "activation": "relu",
+        "embedding_dropout": 0.1,
+    },
+    "jinaai/jina-embeddings-v2-base-en": {
+        **_LIKE_BERT,
+        "vocab_size": 30528,
+        "max_len": 8192,
+        "position_kind": "none",
+        "relative_kind": "linear",
+        "mlp_kind": "gated",
+        "mlp_bias": False,
+        "mlp_down_bias": True,
+        "attention_dropout": 0.0,
+    },
     "EuroBERT/EuroBERT-210m": {
         **_TWELVE,
         "vocab_size": 128256,
@@ -93,7 +132,7 @@ FACTS: dict[str, dict[str, Any]] = {
 
 
 def family_of(values: dict[str, Any]) -> Family:
-    return next(family for family in FAMILIES.values() if values["model_type"] in family.model_types)
+    return _family(values, Path("a-folder"))[0]
 
 
 def read(values: dict[str, Any]) -> EncoderConfig:
