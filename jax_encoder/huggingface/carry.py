@@ -70,6 +70,7 @@ def carry_in(tensors: Tensors, family: Family, config: EncoderConfig, head: Head
     parts = _with_optional(parts, head, found)
     shapes = _single_shapes(_shapes(config, parts), config)
     rows = [row for row in family.rows(config, head) if any(name in shapes for name in row.ours)]
+    form = _without_unused(found, form, head, {row.theirs for row in rows}, problems)
     problems += _listed(f"{row.theirs} is missing" for row in rows if row.theirs not in found)
     unknown = found.keys() - {row.theirs for row in rows}
     problems += _listed(f"{name} is not known here" for name in sorted(form.names.get(name, name) for name in unknown))
@@ -102,7 +103,8 @@ def carry_out(params: Named, family: Family, config: EncoderConfig, head: Head, 
     for name in (*form.repeated, *(() if config.mlm_tied else family.duplicates)):
         if _original(name, family) in tensors:
             tensors.setdefault(name, tensors[_original(name, family)])
-    return {form.names.get(name, name): array for name, array in tensors.items()} | dict(form.kept)
+    kept = family.constants(config) if form is NEW else form.kept
+    return {form.names.get(name, name): array for name, array in tensors.items()} | dict(kept)
 
 
 def _known_names(
@@ -118,10 +120,6 @@ def _known_names(
             kept[name] = array
             problems += _buffer_problems(name, array)
             continue
-        if name in head.unused:
-            kept[name] = array
-            problems += _value_problems(name, array)
-            continue
         known = name if prefixed else family.prefix + name
         for old, new in _OLD_NAMES.items():
             known = known.removesuffix(old) + new if known.endswith(old) else known
@@ -132,6 +130,19 @@ def _known_names(
             names[known] = name
     repeated = _drop_repeated(found, names, kept, family, config, problems)
     return found, Form(names, repeated, kept)
+
+
+def _without_unused(found: Tensors, form: Form, head: Head, used: set[str], problems: list[str]) -> Form:
+    """Takes out what the class computes nothing with, and says that the file had it."""
+    kept = dict(form.kept)
+    for known in head.unused:
+        if known in found and known not in used:
+            name = form.names.get(known, known)
+            kept[name] = found.pop(known)
+            problems += _value_problems(name, kept[name])
+    return dataclasses.replace(
+        form, names={k: v for k, v in form.names.items() if k in found or k not in head.unused}, kept=kept
+    )
 
 
 def _drop_repeated(
@@ -177,6 +188,8 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
 def _buffer_problems(name: str, array: np.ndarray) -> list[str]:
     """Positions count from 0 and token types are 0, or the model would compute something else."""
     expected, said = (np.arange(array.size), "number the positions") if name.endswith("position_ids") else (0, "be 0")
+    if name.endswith("inv_freq"):  # the family has looked at them
+        return []
     fits = array.dtype.kind == "i" and bool((array.reshape(-1) == expected).all())
     return [] if fits else [f"{name} must {said}"]
 

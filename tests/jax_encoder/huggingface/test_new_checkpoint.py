@@ -12,8 +12,8 @@ from jax_encoder.errors import InputError
 from jax_encoder.huggingface import FAMILIES, Checkpoint, checkpoint
 from jax_encoder.huggingface.checkpoint import differences
 from jax_encoder.model import Parts, shapes_of
-from tests.jax_encoder.huggingface.published_configs import PUBLISHED
 from tests.jax_encoder.huggingface.helpers import assert_same_tensors, fields_in
+from tests.jax_encoder.huggingface.published_configs import PUBLISHED
 
 
 def drawn(config: EncoderConfig, parts: Parts) -> dict[str, np.ndarray]:
