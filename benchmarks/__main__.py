@@ -7,9 +7,11 @@ from typing import Any
 import tyro
 
 from benchmarks.encode import Encode
+from benchmarks.gpu.command import Gpu
+from benchmarks.report import Report
 from jax_encoder.errors import InputError
 
-COMMANDS: dict[str, Callable[..., Any]] = {"encode": Encode}
+COMMANDS: dict[str, Callable[..., Any]] = {"encode": Encode, "gpu": Gpu, "report": Report}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

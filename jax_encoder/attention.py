@@ -86,17 +86,14 @@ class Attention(nnx.Module):
         positions: Positions = NO_POSITIONS,
         keep_BNTS: Bool[Array, "B N T S"] | None = None,
     ) -> tuple[Float[Array, "B T D"], AttentionTaps]:
-        """Attends within one batch; self-attention is the use with three times the same input.
+        """Returns the update to add to the residual stream, and the taps.
 
         Args:
-            query_BTD, key_BSD, value_BSD: what the three projections read.
+            query_BTD, key_BSD, value_BSD: what the three projections read; in self-attention, three times the same.
             mask_BTS: True where query t may see key s. A query that may see nothing gets weights and context 0, not
                 NaN; a key that no query may see reaches nothing, NaN included.
             positions: with angles, queries and keys share them.
             keep_BNTS: dropout mask of the weights; None keeps all.
-
-        Returns:
-            The update to add to the residual stream, and the taps.
         """
         seen_BS, seeing_BT = masks.seen(mask_BTS), masks.seeing(mask_BTS)
         query_BNTH = self.query(masks.zero_where_not(seeing_BT, query_BTD))
@@ -110,11 +107,7 @@ class Attention(nnx.Module):
             query_BNTH if rotated_query_BNTH is None else rotated_query_BNTH,
             key_BGSH if rotated_key_BGSH is None else rotated_key_BGSH,
         )
-        biased_BNTS = None
-        if positions.bias is not None:
-            biased_BNTS = scores_BNTS + positions.bias[None].astype(scores_BNTS.dtype)
-        elif relative is not None:
-            biased_BNTS = scores_BNTS + relative.content_to_position + relative.position_to_content
+        biased_BNTS = _biased(scores_BNTS, positions.bias, relative)
         masked_BNTS = masks.fill(scores_BNTS if biased_BNTS is None else biased_BNTS, mask_BTS)
         weights_BNTS = masks.softmax(masked_BNTS, mask_BTS).astype(value_BGSH.dtype)
         dropped_BNTS = dropout.apply(weights_BNTS, keep_BNTS, self.dropout_rate)
@@ -154,6 +147,15 @@ class Attention(nnx.Module):
     def _shared(self, x_BGSH: Float[Array, "B G S H"]) -> Float[Array, "B N S H"]:
         """Gives every query head its keys or values: neighbours share."""
         return x_BGSH if self.sharing == 1 else jnp.repeat(x_BGSH, self.sharing, axis=1)
+
+
+def _biased(
+    scores_BNTS: Float[Array, "B N T S"], bias_NTS: Float[Array, "N T S"] | None, relative: RelativeTaps | None
+) -> Float[Array, "B N T S"] | None:
+    """The scores with what distances add to them; None where they add nothing."""
+    if bias_NTS is not None:
+        return scores_BNTS + bias_NTS[None].astype(scores_BNTS.dtype)
+    return None if relative is None else scores_BNTS + relative.content_to_position + relative.position_to_content
 
 
 def _heads_last(x_BNTH: Float[Array, "B heads T H"]) -> Float[Array, "B T heads H"]:

@@ -14,6 +14,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import hypothesis
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)  # parity runs in float64, so that rounding cannot hide a mistake
@@ -34,3 +35,23 @@ install_import_hook(
     [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in CHECKED if path.stem not in LEFT_OUT],
     "beartype.beartype",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--accelerator",
+        choices=("gpu", "tpu", "cpu"),
+        help="what the tests marked gpu run on; the default is an accelerator, if there is one; cpu tries the tests",
+    )
+
+
+@pytest.fixture(scope="session")
+def accelerator(request: pytest.FixtureRequest) -> jax.Device:
+    """The device that a test marked gpu is about; without one it is skipped."""
+    asked = request.config.getoption("--accelerator")
+    if asked is not None:
+        return jax.devices(asked)[0]
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        pytest.skip("JAX sees no accelerator here, only the CPU; --accelerator=cpu tries the test on that")
+    return device

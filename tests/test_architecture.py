@@ -60,7 +60,7 @@ MAY_KNOW = {
     "parity.fuzz": {"jax_encoder.config", "jax_encoder.classifier_config"},
     **{f"parity.{name}": {"jax_encoder", "torch_ref"} for name in QUESTIONS},
 }
-STANDALONE = ("classifier_config", "config", "errors", "presets", "versions")
+STANDALONE = ("classifier_config", "config", "config_rules", "errors", "presets", "versions")
 ONLY_STANDARD_LIBRARY = tuple(f"jax_encoder.{name}" for name in STANDALONE)
 ONLY_NUMPY = ("parity.cases", "parity.judge")
 

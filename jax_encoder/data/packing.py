@@ -50,7 +50,8 @@ def pack(documents: Encoded, vocabulary: Vocabulary, *, row_length: int) -> Rows
     """Puts every document into a row as [CLS] tokens [SEP], the longest first, each where it fits most tightly.
 
     A document longer than a row is cut into pieces as long as a row, the last one shorter; each is framed like a
-    document and sees only itself. A document without tokens is left out. The same documents give the same rows.
+    document and sees only itself. A piece of nothing but special tokens, as of an unknown script, is left out: there
+    is nothing in it to predict. The same documents give the same rows.
 
     Args:
         documents: ids without special tokens.
@@ -58,15 +59,33 @@ def pack(documents: Encoded, vocabulary: Vocabulary, *, row_length: int) -> Rows
         row_length: T, at least 3.
 
     Raises:
-        InputError: `row_length` is below 3, or there is no token.
+        InputError: `row_length` is below 3, or there is nothing to predict.
     """
-    if row_length <= _FRAME:
-        raise InputError(f"a row must hold at least [CLS], one token and [SEP], got a length of {row_length}")
-    if not documents.tokens.size:
-        raise InputError(f"nothing to pack: {len(documents.starts) - 1} documents, and not one token in them")
-    pieces = _cut(documents, row_length - _FRAME)
+    pieces = _predictable(documents, vocabulary, row_length)
+    if not pieces.lengths.size:
+        raise InputError(
+            f"nothing to pack: {len(documents.starts) - 1} documents, and not one token in them that can be predicted"
+        )
     places = _place(pieces.lengths + _FRAME, row_length)
     return _fill(documents, pieces, places, vocabulary, row_length)
+
+
+def left_out(documents: Encoded, vocabulary: Vocabulary, *, row_length: int) -> int:
+    """How many tokens `pack` leaves out, because there is nothing in their pieces to predict."""
+    return len(documents.tokens) - int(_predictable(documents, vocabulary, row_length).lengths.sum())
+
+
+def _predictable(documents: Encoded, vocabulary: Vocabulary, row_length: int) -> _Pieces:
+    """The pieces that hold a token that is not special."""
+    if row_length <= _FRAME:
+        raise InputError(f"a row must hold at least [CLS], one token and [SEP], got a length of {row_length}")
+    pieces = _cut(documents, row_length - _FRAME)
+    if not pieces.lengths.size:
+        return pieces
+    # Pieces lie end to end in the text.
+    ordinary_N = ~np.isin(documents.tokens, vocabulary.special)
+    predictable_P = np.logical_or.reduceat(ordinary_N, pieces.starts)
+    return _Pieces(pieces.starts[predictable_P], pieces.lengths[predictable_P])
 
 
 def _cut(documents: Encoded, longest: int) -> _Pieces:

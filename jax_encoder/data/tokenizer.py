@@ -1,21 +1,19 @@
-"""Text to token ids, by Hugging Face tokenizers: trained here or read from a tokenizer.json.
+"""Text to token ids, by Hugging Face tokenizers: as `jax_encoder.data.tokenizer_training` made it, or a tokenizer.json.
 
 Axes: N tokens, I documents + 1.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, Integer
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer
 
 from jax_encoder.data.files import written_whole
 from jax_encoder.errors import InputError
-
-TokenizerKind = Literal["wordpiece", "bpe"]
 
 # BERT's names, then RoBERTa's.
 _NAMES = {
@@ -25,9 +23,7 @@ _NAMES = {
     "sep": ("[SEP]", "</s>"),
     "mask": ("[MASK]", "<mask>"),
 }
-_SPECIAL = [names[0] for names in _NAMES.values()]
-_CONTINUES = "##"
-_MIN_COUNT = 2  # a piece seen once would stand in for one word of the training text, and be learned from nothing
+SPECIAL = [names[0] for names in _NAMES.values()]
 _CHUNK = 4096  # documents; enough to keep all cores busy, few enough that the library's own objects stay small
 
 
@@ -55,88 +51,6 @@ class Encoded(NamedTuple):
 
     tokens: Integer[np.ndarray, " N"]
     starts: Int64[np.ndarray, " I"]
-
-
-def train_tokenizer(documents: Sequence[str], *, kind: TokenizerKind, vocab_size: int) -> Tokenizer:
-    """Learns a vocabulary from text, the same one every time.
-
-    Args:
-        documents: training text.
-        kind: "wordpiece" as for uncased BERT (lower case, no accents); "bpe" over bytes, which can spell anything.
-        vocab_size: at most so many tokens; a small corpus gives fewer.
-
-    Raises:
-        InputError: `vocab_size` does not even hold the special tokens and single characters.
-    """
-    tokenizer = _train_wordpiece(documents, vocab_size) if kind == "wordpiece" else _train_bpe(documents, vocab_size)
-    size = tokenizer.get_vocab_size()
-    if size > vocab_size:
-        raise InputError(
-            f"a vocabulary of {vocab_size} is too small: special tokens and single characters alone take {size}"
-        )
-    tokenizer.add_special_tokens(_SPECIAL)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
-    )
-    return tokenizer
-
-
-def _train_wordpiece(documents: Sequence[str], vocab_size: int) -> Tokenizer:
-    """Trains twice: first for the characters that continue a word, then, with their ids fixed, for the whole.
-
-    The library numbers those characters in the order of a hash map and breaks ties between merges by number, so that
-    one pass gives another vocabulary in every process (github.com/huggingface/tokenizers/issues/1794).
-    """
-    continuing: list[str] = []
-    for size in (0, vocab_size):
-        tokenizer = _wordpiece({"[UNK]": 0})
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=size,
-            min_frequency=_MIN_COUNT,
-            special_tokens=[*_SPECIAL, *continuing],
-            limit_alphabet=1000,
-            continuing_subword_prefix=_CONTINUES,
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator(documents, trainer)
-        vocab = tokenizer.get_vocab()
-        continuing = sorted(piece for piece in vocab if len(piece) == 3 and piece.startswith(_CONTINUES))
-    # Made anew, because to the trained one those characters are special tokens.
-    return _wordpiece(vocab)
-
-
-def _wordpiece(vocab: dict[str, int]) -> Tokenizer:
-    """BERT's pipeline around a vocabulary."""
-    tokenizer = Tokenizer(
-        models.WordPiece(
-            vocab=vocab, unk_token="[UNK]", max_input_chars_per_word=100, continuing_subword_prefix=_CONTINUES
-        )
-    )
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=True
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(prefix=_CONTINUES, cleanup=True)
-    return tokenizer
-
-
-def _train_bpe(documents: Sequence[str], vocab_size: int) -> Tokenizer:
-    """GPT-2's byte-level pairs, with BERT's special tokens."""
-    tokenizer = Tokenizer(models.BPE(dropout=None, unk_token=None, fuse_unk=False, byte_fallback=False))
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=_MIN_COUNT,
-        special_tokens=_SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(documents, trainer)
-    return tokenizer
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

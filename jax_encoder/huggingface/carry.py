@@ -70,9 +70,12 @@ def carry_in(tensors: Tensors, family: Family, config: EncoderConfig, head: Head
     parts = _with_optional(parts, head, found)
     shapes = _single_shapes(_shapes(config, parts), config)
     rows = [row for row in family.rows(config, head) if any(name in shapes for name in row.ours)]
-    form = _without_unused(found, form, head, {row.theirs for row in rows}, problems)
     problems += _listed(f"{row.theirs} is missing" for row in rows if row.theirs not in found)
     unknown = found.keys() - {row.theirs for row in rows}
+    # Of a part that the class has under other configs.
+    left_out = unknown & set(head.unused)
+    kept = {form.names.get(name, name): found[name] for name in sorted(left_out)}
+    form, unknown = dataclasses.replace(form, kept={**form.kept, **kept}), unknown - left_out
     problems += _listed(f"{name} is not known here" for name in sorted(form.names.get(name, name) for name in unknown))
     params: dict[str, np.ndarray] = {}
     unfit: list[str] = []
@@ -112,6 +115,7 @@ def _known_names(
 ) -> tuple[Tensors, Form]:
     """The tensors by the family's names, without those that repeat another or are no parameters."""
     prefixed = any(name.startswith(family.prefix) for name in tensors)
+    known_rows = {row.theirs for row in family.rows(config, head)}
     found: Tensors = {}
     names: dict[str, str] = {}
     kept: Tensors = {}
@@ -119,6 +123,10 @@ def _known_names(
         if name.rsplit(".", 1)[-1] in family.buffers:
             kept[name] = array
             problems += _buffer_problems(name, array)
+            continue
+        if name in head.unused and name not in known_rows:
+            kept[name] = array
+            problems += _value_problems(name, array)
             continue
         known = name if prefixed else family.prefix + name
         for old, new in _OLD_NAMES.items():
@@ -130,19 +138,6 @@ def _known_names(
             names[known] = name
     repeated = _drop_repeated(found, names, kept, family, config, problems)
     return found, Form(names, repeated, kept)
-
-
-def _without_unused(found: Tensors, form: Form, head: Head, used: set[str], problems: list[str]) -> Form:
-    """Takes out what the class computes nothing with, and says that the file had it."""
-    kept = dict(form.kept)
-    for known in head.unused:
-        if known in found and known not in used:
-            name = form.names.get(known, known)
-            kept[name] = found.pop(known)
-            problems += _value_problems(name, kept[name])
-    return dataclasses.replace(
-        form, names={k: v for k, v in form.names.items() if k in found or k not in head.unused}, kept=kept
-    )
 
 
 def _drop_repeated(

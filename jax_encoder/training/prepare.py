@@ -10,7 +10,9 @@ from tokenizers import Tokenizer
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data import corpus, tokenizer
 from jax_encoder.data.baselines import baseline_losses
-from jax_encoder.data.packing import Rows, load_rows, pack, save_rows
+from jax_encoder.data.packing import Rows, left_out, load_rows, pack, save_rows
+from jax_encoder.data.tokenizer_report import TokenizerReport, tokenizer_report
+from jax_encoder.data.tokenizer_training import train_tokenizer
 from jax_encoder.training.choose import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.config import PretrainConfig, TextOptions
 from jax_encoder.training.run_folder import RunFolder
@@ -19,6 +21,7 @@ from jax_encoder.training.session import Session, open_session
 
 class _Text(NamedTuple):
     tokenizer: Tokenizer
+    report: TokenizerReport
     encoder: EncoderConfig
     rows: dict[str, Rows]
 
@@ -37,6 +40,7 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
     text = _read_text(config, encoder, console)
     folder = RunFolder.create(Path(config.run))
     tokenizer.save_tokenizer(text.tokenizer, folder.tokenizer)
+    folder.write_json(folder.tokenizer_report, text.report.to_dict())
     folder.rows.mkdir()
     for name, rows in text.rows.items():
         save_rows(rows, folder.rows, name)
@@ -59,20 +63,34 @@ def _read_text(config: PretrainConfig, encoder: EncoderConfig, console: Console)
         console, f"text       {documents.source}: {len(documents.train)} documents, {len(documents.held_out)} held out"
     )
     chosen, encoder = _tokenizer(options, encoder, documents.train, console)
-    vocabulary = tokenizer.vocabulary_of(chosen)
-    _note(console, f"tokenizer  {options.tokenizer or 'trained ' + options.tokenizer_kind}: {vocabulary.size:,} tokens")
-    T = row_length(config.model, encoder)
+    vocabulary, T = tokenizer.vocabulary_of(chosen), row_length(config.model, encoder)
     with console.status("cutting the text into tokens and rows"):
-        rows = {
-            name: pack(tokenizer.encode(chosen, texts), vocabulary, row_length=T)
+        tokens = {
+            name: tokenizer.encode(chosen, texts)
             for name, texts in (("train", documents.train), ("held_out", documents.held_out))
         }
+        report = tokenizer_report(documents.train, tokens["train"], vocabulary)
+        _note(console, f"tokenizer  {options.tokenizer or 'trained ' + options.tokenizer_kind}: {report}")
+        if report.unknown:
+            _warn(console, _advice(options, report))
+        rows = {name: pack(encoded, vocabulary, row_length=T) for name, encoded in tokens.items()}
+        lost = left_out(tokens["train"], vocabulary, row_length=T)
+    if lost:
+        _warn(console, f"{lost:,} tokens are left out: documents in which nothing but [UNK] is left to predict")
     _note(
         console,
         f"rows       {len(rows['train'].tokens):,} of {T} tokens, {rows['train'].fill:.1%} full; "
         f"{len(rows['held_out'].tokens):,} held out",
     )
-    return _Text(chosen, encoder, rows)
+    return _Text(chosen, report, encoder, rows)
+
+
+def _advice(options: TextOptions, report: TokenizerReport) -> str:
+    """What [UNK] in the text means, and what would help."""
+    said = f"{report.unknown:,} of {report.tokens:,} tokens are [UNK]: they are neither predicted nor learned from; "
+    if options.tokenizer:
+        return said + f"{options.tokenizer} lacks characters of this text: train a tokenizer on it"
+    return said + "the vocabulary has no room for all characters: choose a larger --vocab-size, or --unknown bytes"
 
 
 def _tokenizer(
@@ -86,9 +104,13 @@ def _tokenizer(
         tokenizer.check_vocabulary(vocabulary, asked, source=options.tokenizer)
         return given, dataclasses.replace(encoder, vocab_size=asked)
     with console.status("training the tokenizer"):
-        trained = tokenizer.train_tokenizer(documents, kind=options.tokenizer_kind, vocab_size=asked)
+        trained = train_tokenizer(documents, options.tokenizer_form, vocab_size=asked)
     return trained, fit_vocabulary(encoder, asked, tokenizer.vocabulary_of(trained).size)
 
 
 def _note(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _warn(console: Console, text: str) -> None:
+    console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)

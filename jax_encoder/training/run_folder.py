@@ -19,6 +19,7 @@ class RunFolder:
         self.path = path
         self.config = path / "config.json"
         self.tokenizer = path / "tokenizer.json"
+        self.tokenizer_report = path / "tokenizer-report.json"
         self.rows = path / "rows"
         self.baselines = path / "baselines.json"
         self.checkpoints = path / "checkpoints"

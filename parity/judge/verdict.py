@@ -129,7 +129,7 @@ class PrecisionRun:
     case: str
     dtype: str
     errors: tuple[SiteError, ...]
-    crash: Crash | None = dataclasses.field(default=None, kw_only=True)
+    crash: Crash | None = None
 
     @property
     def first_to_differ(self) -> int | None:

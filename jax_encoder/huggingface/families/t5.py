@@ -80,7 +80,7 @@ def _read(fields: Fields) -> EncoderConfig:
 def _write(config: EncoderConfig) -> dict[str, Any]:
     form = (config.mlp_kind, config.activation)
     return options.write(_OPTIONS, config) | {
-        "feed_forward_proj": next(name for name, known in _MLPS.items() if known == form),
+        "feed_forward_proj": next((name for name, known in _MLPS.items() if known == form), "relu"),
         "is_encoder_decoder": False,
     }
 

@@ -26,7 +26,7 @@ _TO_POSITION, _TO_CONTENT = "content_to_position", "position_to_content"
 _DISENTANGLED = applies.has(relative_kind="disentangled")
 _LINEAR = applies.has(relative_kind="linear")
 # That all cases have.
-_DISTANCES = np.arange(1 - LEAST_LENGTH, LEAST_LENGTH)
+_DISTANCES = np.arange(1 - LEAST_LENGTH, LEAST_LENGTH)[None]
 
 
 def _site(names: str) -> str:

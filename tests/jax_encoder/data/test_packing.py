@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jax_encoder.data import packing
-from jax_encoder.data.packing import Rows, load_rows, pack, save_rows
+from jax_encoder.data.packing import Rows, left_out, load_rows, pack, save_rows
 from jax_encoder.data.tokenizer import Encoded, Vocabulary
 from jax_encoder.errors import InputError
 
@@ -123,7 +123,20 @@ def test_rows_too_short():
 def test_nothing_to_pack():
     with pytest.raises(InputError) as caught:
         pack(documents([0, 0]), VOCABULARY, row_length=8)
-    assert str(caught.value) == "nothing to pack: 2 documents, and not one token in them"
+    assert str(caught.value) == "nothing to pack: 2 documents, and not one token in them that can be predicted"
+
+
+def test_what_holds_nothing_to_predict_is_left_out():
+    """A row of unknown tokens alone has no target, and a batch of such rows no loss."""
+    unknown, known = [0] * 9, [7, 0, 8]
+    encoded = Encoded(np.array([*unknown, *known, *unknown[:2]], np.uint16), np.array([0, 9, 12, 14]))
+    rows = pack(encoded, VOCABULARY, row_length=6)
+    assert rows.tokens.tolist() == [[CLS, 7, 0, 8, SEP, PAD]]
+    assert left_out(encoded, VOCABULARY, row_length=6) == 11
+    long = Encoded(np.array([0, 0, 0, 0, 7], np.uint16), np.array([0, 5]))
+    assert pack(long, VOCABULARY, row_length=6).tokens.tolist() == [[CLS, 7, SEP, PAD, PAD, PAD]]
+    with pytest.raises(InputError, match="not one token in them that can be predicted"):
+        pack(Encoded(np.zeros(3, np.uint16), np.array([0, 3])), VOCABULARY, row_length=6)
 
 
 def test_saved_rows_come_back_mapped(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from parity.judge.compare import SEMANTIC, Comparison, compare
+from parity.judge.compare import SEMANTIC, STATISTIC, Comparison, compare
 
 LOWEST = np.finfo(np.float64).min
 RNG = np.random.default_rng(0)
@@ -230,7 +230,14 @@ def test_integers_and_booleans_are_exact(actual, expected, error, where):
     comparison = run(actual, expected, allowed=0.5)
     assert (comparison.error, comparison.allowed, comparison.worst_index) == (error, 0.0, where)
     assert (comparison.actual, comparison.expected) == (actual[where], expected[where])
+    assert comparison.compared == expected.size
     assert not comparison.agrees
+
+
+def test_a_statistic_agrees_up_to_what_chance_leaves():
+    by_chance = [Comparison("site", (), "bool", error, STATISTIC) for error in (0.0, 1.0, 1.0 + 1e-15)]
+    assert [(one.by_chance, one.agrees) for one in by_chance] == [(True, True), (True, True), (True, False)]
+    assert not run([1.0], [1.0]).by_chance
 
 
 def test_equal_integers_agree():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parity.judge.compare import SEMANTIC, Comparison, compare
+from parity.judge.compare import SEMANTIC, Comparison, compare, unknown_fill
 
 LOWEST = np.finfo(np.float64).min
 RNG = np.random.default_rng(0)
@@ -78,6 +78,10 @@ def test_what_counts_as_another_fill(values, problem):
 
 def test_a_fill_on_the_references_side_alone_is_named_too():
     assert run([1.0, -1.0, 2.0, -1.0], [1.0, -1e9, 2.0, -1e9]).problem.startswith("2 entries hold exactly -1e+09")
+
+
+def test_no_entries_hold_no_fill():
+    assert unknown_fill(np.zeros(0)) == ""
 
 
 def test_many_entries_are_counted_in_thousands():

@@ -1,7 +1,7 @@
 import pytest
 
 from parity.judge.compare import STATISTIC
-from parity.judge.verdict import Report, Verdict, judge, vacuities, worst
+from parity.judge.verdict import Crash, Report, Verdict, judge, vacuities, worst
 from tests.parity.helpers import agreeing, run_of
 
 DIFFERS = agreeing("b", error=1e-3)
@@ -62,7 +62,22 @@ def test_a_single_value_need_not_vary():
 
 
 def test_a_site_that_fails_is_not_blind():
-    assert vacuities((run_of(agreeing("a", compared=0, problem="not finite")),)) == ()
+    failing = agreeing("a", compared=0, problem="not finite")
+    assert vacuities((run_of(failing),)) == ()
+    assert vacuities((run_of(failing), run_of(agreeing("a", compared=0), case="packed"))) == ()
+
+
+def test_what_reaches_nothing_does_not_matter():
+    a, c = agreeing("a"), agreeing("c", error=1.0)
+    run = run_of(a, DIFFERS, c, inert=("b",))
+    assert (run.mattering, run.differing, run.first_to_differ) == ((a, c), (c,), 2)
+    assert worst([run_of(a, DIFFERS, inert=("b",))])[1] == a
+    assert judge([run_of(a, DIFFERS, inert=("b",))]) is Verdict.PASS
+    assert run_of(a, DIFFERS).differing == (DIFFERS,)
+
+
+def test_of_a_crash_little_may_be_known():
+    assert Crash("JAX", "ValueError", "no") == ("JAX", "ValueError", "no", "", "", "")
 
 
 def test_the_worst_is_the_largest_error_and_a_problem_before_any():
@@ -75,6 +90,7 @@ def test_the_worst_is_the_largest_error_and_a_problem_before_any():
 def test_a_statistic_is_the_worst_only_where_it_is_beyond_its_limit_or_alone():
     within, beyond = (agreeing("draws.rows", error=error, allowed=STATISTIC) for error in (0.5, 2.0))
     assert worst((run_of(within), run_of(agreeing("a"))))[1].site == "a"
+    assert worst((run_of(within, agreeing("a")),))[1].site == "a"
     assert worst((run_of(beyond), run_of(agreeing("a"))))[1] == beyond
     assert worst((run_of(within),))[1] == within
     assert [run_of(*one).by_chance for one in ((), (within,), (within, agreeing("a")))] == [False, True, False]
