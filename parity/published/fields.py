@@ -13,7 +13,7 @@ _OTHER_NAMES = {
     "distilbert": ("n_heads", "dim", "n_layers", "hidden_dim"),
     "t5": ("num_heads", "d_model", "num_layers", "d_ff"),
 }
-_LONGEST = {"t5": "n_positions"}
+_LONGEST = {"t5": "n_positions", "neobert": "max_length"}
 
 
 def draw_fields(family: str, seed: int) -> dict[str, Any]:
@@ -170,6 +170,11 @@ def _gte(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
     }
 
 
+def _neobert(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    # The MLP's width is 2 / 3 of this, in multiples of 8.
+    return {"intermediate_size": _one_of(rng, (44, 47)), "norm_eps": _one_of(rng, (1e-6, 1e-3)), "pad_token_id": PAD}
+
+
 _OWN = {
     "bert": _bert,
     "roberta": _roberta,
@@ -186,6 +191,7 @@ _OWN = {
     "xlm-roberta-xl": _roberta,
     "nomic_bert": _nomic,
     "gte": _gte,
+    "neobert": _neobert,
 }
 
 

@@ -12,6 +12,7 @@ from jax_encoder.huggingface.families import (
     jina_bert,
     modernbert,
     mpnet,
+    neobert,
     nomic_bert,
     roberta,
     t5,
@@ -38,5 +39,6 @@ FAMILIES: dict[str, Family] = {
         xlm_roberta_xl,
         nomic_bert,
         gte,
+        neobert,
     )
 }
