@@ -155,7 +155,9 @@ def precise(*errors: SiteError, variant: str = "one", case: str = "ragged", dtyp
 
 
 def test_a_loss_of_digits_reads_as_precision():
-    failed = ExplainedRun("post", "packed", "float32", (FINE, TF32, TF32._replace(site="output")), (LOOKS,))
+    failed = ExplainedRun(
+        "post", "packed", "float32", (FINE, TF32, TF32._replace(site="output")), explanations=(LOOKS,)
+    )
     runs = (precise(FINE, WORSE), failed, precise(FINE, dtype="bfloat16"))
     text = render(report_of(run_of(agreeing()), precision=runs, preflight=SETTINGS))
     assert text.splitlines() == [
