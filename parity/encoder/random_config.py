@@ -114,7 +114,7 @@ def draw_config(choose: Chooser, scale: Scale) -> EncoderConfig:
         position_offset=choose.integer(0, 3) if drawn["position_kind"] == "learned" else 0,
         rope_thetas=tuple(thetas[group] for group in groups) if thetas else (),
         rope_frequencies=rounded_frequencies(thetas[0], drawn["head_dim"]) if rounded else (),
-        dropped_token=choose.one_of((None, None, None, 4)),
+        dropped_token=choose.one_of((None, None, None, None, 0, 4)),
         windows=tuple(windows[group] for group in groups),
         norm_eps=choose.one_of(_EPSILONS),
         embedding_dropout=choose.one_of(_RATES),

@@ -87,7 +87,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "post-final-norm": {"final_norm": True},
     "post-no-embedding-norm": {"embedding_norm": False},
     "post-rms": {"norm_kind": "rms", "norm_bias": False},
-    "post-unrolled": {"scan_layers": False},
+    "post-unrolled": {"scan_layers": False, "dropped_token": 0},
     "post-dropout": DROPOUT,
     "post-deployed": DROPOUT,
     "pre": PRE,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tests.jax_encoder.huggingface.newer_configs import NEWER
+
 # config.json as published, in the order bert, roberta, ...; what only names token ids or versions is cut where it is
 # of no other kind than a neighbour's.
 _BASE = {
@@ -47,27 +49,7 @@ _ELECTRA = {
     "type_vocab_size": 2,
     "vocab_size": 30522,
 }
-_ESM = {
-    "architectures": ["EsmForMaskedLM"],
-    "attention_probs_dropout_prob": 0.0,
-    "classifier_dropout": None,
-    "esmfold_config": None,
-    "hidden_act": "gelu",
-    "hidden_dropout_prob": 0.0,
-    "initializer_range": 0.02,
-    "is_folding_model": False,
-    "layer_norm_eps": 1e-05,
-    "mask_token_id": 32,
-    "max_position_embeddings": 1026,
-    "model_type": "esm",
-    "pad_token_id": 1,
-    "token_dropout": True,
-    "torch_dtype": "float32",
-    "use_cache": True,
-    "vocab_list": None,
-    "vocab_size": 33,
-}
-PUBLISHED: dict[str, dict[str, Any]] = {
+PUBLISHED: dict[str, dict[str, Any]] = NEWER | {
     "bert-base-uncased": {**_BERT, "gradient_checkpointing": False, "vocab_size": 30522},
     "bert-base-multilingual-cased": {
         **_BERT,
@@ -265,57 +247,6 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "position_embedding_type": "alibi",
         "torch_dtype": "float16",
         "vocab_size": 30528,
-    },
-    "facebook/esm2_t6_8M_UR50D": _ESM
-    | {
-        "emb_layer_norm_before": False,
-        "hidden_size": 320,
-        "intermediate_size": 1280,
-        "num_attention_heads": 20,
-        "num_hidden_layers": 6,
-        "position_embedding_type": "rotary",
-    },
-    "facebook/esm1b_t33_650M_UR50S": _ESM
-    | {
-        "emb_layer_norm_before": True,
-        "hidden_size": 1280,
-        "intermediate_size": 5120,
-        "num_attention_heads": 20,
-        "num_hidden_layers": 33,
-        "position_embedding_type": "absolute",
-    },
-    "facebook/xlm-roberta-xl": {
-        **_ROBERTA,
-        "architectures": ["XLMRobertaXLForMaskedLM"],
-        "hidden_size": 2560,
-        "intermediate_size": 10240,
-        "model_type": "xlm-roberta-xl",
-        "num_attention_heads": 32,
-        "num_hidden_layers": 36,
-        "position_embedding_type": "absolute",
-        "use_cache": True,
-        "vocab_size": 250880,
-    },
-    "chandar-lab/NeoBERT": {
-        "architectures": ["NeoBERTLMHead"],
-        "auto_map": {"AutoConfig": "model.NeoBERTConfig", "AutoModel": "model.NeoBERT"},
-        "classifier_init_range": 0.02,
-        "decoder_init_range": 0.02,
-        "dim_head": 64,
-        "embedding_init_range": 0.02,
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "kwargs": {"classifier_init_range": 0.02, "trust_remote_code": True},
-        "max_length": 4096,
-        "model_type": "neobert",
-        "norm_eps": 1e-05,
-        "num_attention_heads": 12,
-        "num_hidden_layers": 28,
-        "pad_token_id": 0,
-        "pretrained_model_name_or_path": "google-bert/bert-base-uncased",
-        "torch_dtype": "float32",
-        "trust_remote_code": True,
-        "vocab_size": 30522,
     },
     "EuroBERT/EuroBERT-210m": {
         "architectures": ["EuroBertForMaskedLM"],

@@ -1,4 +1,4 @@
-"""ESM: what stands in its files besides weights, and what is refused; files in halves and in pieces."""
+"""ESM: what stands in its files besides weights; what it and other newer families refuse."""
 
 import dataclasses
 from typing import Any
@@ -111,28 +111,3 @@ def test_published_files_hold_a_table_of_positions_that_nothing_reads(tmp_path):
 )
 def test_what_these_families_cannot_be_is_told(fields, changes, said, tmp_path):
     assert said in refusal(config_only(tmp_path, fields, **changes))
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize(
-    ("architecture", "model_type"),
-    [
-        ("EsmForMaskedLM", "esm"),
-        ("XLMRobertaXLForMaskedLM", "xlm-roberta-xl"),
-        ("NomicBertForMaskedLM", "nomic_bert"),
-        ("GteForMaskedLM", "gte"),
-    ],
-)
-def test_files_in_half_precision_and_in_pieces(architecture, model_type, dtype, tmp_path):
-    import torch
-    import transformers
-
-    save_with_transformers(architecture, model_type, tmp_path / "whole")
-    cls = getattr(transformers, architecture)
-    model = cls.from_pretrained(tmp_path / "whole", dtype=getattr(torch, dtype))
-    model.save_pretrained(tmp_path / "pieces", max_shard_size="2KB")
-    assert len(list((tmp_path / "pieces").glob("model-*.safetensors"))) > 2
-    halves, whole = huggingface.load(tmp_path / "pieces"), huggingface.load(tmp_path / "whole")
-    assert {str(array.dtype) for array in halves.params.values()} == {dtype}
-    for name, array in whole.params.items():
-        np.testing.assert_array_equal(halves.params[name], array.astype(halves.params[name].dtype))
