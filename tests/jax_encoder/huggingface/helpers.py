@@ -90,7 +90,9 @@ def save_with_transformers(architecture: str, model_type: str, folder: Path, **f
     transformers.utils.logging.disable_progress_bar()
     if model_type == "neobert":  # a module and no more
         tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-        write(folder, {"model_type": model_type, **values, "architectures": [architecture]}, tensors)
+        write(
+            folder, {"model_type": model_type, "dtype": "float32", **values, "architectures": [architecture]}, tensors
+        )
         return
     model.save_pretrained(folder)
     if apart is not None:
