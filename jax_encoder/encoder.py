@@ -17,7 +17,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from jax_encoder import dropout, masks, rope
+from jax_encoder import dropout, rope
 from jax_encoder.attention import Positions
 from jax_encoder.config import EncoderConfig
 from jax_encoder.disentangled import RelativeEmbedding
@@ -125,7 +125,7 @@ class Encoder(nnx.Module):
             raise ValueError(f"{T} positions are more than this encoder's max_len {self.config.max_len}")
         if positions_BT is None:
             positions_BT = jnp.broadcast_to(jnp.arange(T, dtype=tokens_BT.dtype), tokens_BT.shape)
-        x_BTE, embedding_taps = self.embedding(tokens_BT, masks.seen(mask_BTS), positions_BT, token_types_BT)
+        x_BTE, embedding_taps = self.embedding(tokens_BT, mask_BTS, positions_BT, token_types_BT)
         keep_BTE = dropout.embedding_keep(dropout_key, self.config, (B, T))
         x_BTE = dropout.apply(x_BTE, keep_BTE, self.config.embedding_dropout)
         projected_BTD = None if self.embedding_projection is None else self.embedding_projection(x_BTE)
@@ -184,7 +184,10 @@ class Encoder(nnx.Module):
 
 
 def _forms(config: EncoderConfig, dtype: np.dtype) -> list[LayerForm]:
-    frequencies = [rope.inverse_frequencies(theta, config.head_dim) for theta in config.rope_thetas]
+    own = np.asarray(config.rope_frequencies, np.float64)
+    frequencies = [
+        own if len(own) else rope.inverse_frequencies(theta, config.head_dim) for theta in config.rope_thetas
+    ]
     return [
         LayerForm(layer, group, window, jnp.asarray(frequencies[layer], dtype) if frequencies else None)
         for layer, (group, window) in enumerate(zip(config.layer_groups, config.windows, strict=True))

@@ -82,6 +82,7 @@ def load(name: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
     assert config is not None, "finish raises where the config could not be made"
     parts = Parts(head=any(row.ours[0].startswith("head.") for row in head.rows), pooler=False, classifier=classes)
     tensors = read_tensors(folder, allow_pickle=allow_pickle)
+    config = family.amended(config, tensors)
     carried = carry_in(tensors, family, config, head, parts, f"{folder}, taken for a {architecture},")
     tokenizer = _tokenizer(folder / TOKENIZER)
     beside = read_beside(folder, vocabularies=tokenizer is None)
@@ -171,7 +172,8 @@ def _differing(config: EncoderConfig, family: Family, values: Mapping[str, Any])
     read, _ = _read(fields, family, None)
     if problems := fields.problems():
         return problems
-    names = [field.name for field in dataclasses.fields(config) if field.name not in _NOT_FUNCTION]
+    apart = _NOT_FUNCTION.union(family.told_by_tensors)
+    names = [field.name for field in dataclasses.fields(config) if field.name not in apart]
     return [
         f"{name}={getattr(config, name)!r}, where the family has {getattr(read, name)!r}"
         for name in names
