@@ -14,17 +14,19 @@ from jaxtyping import Array, Bool, Float
 
 from jax_encoder import dropout, masks, rope
 from jax_encoder.config import EncoderConfig
+from jax_encoder.disentangled import RelativeRows, RelativeTaps, position_scores
 from jax_encoder.precision import at_least_float32
 
 
 class AttentionTaps(NamedTuple):
-    """Every intermediate value, in the order it is computed; None without rotary positions or relative bias."""
+    """Every intermediate value, in the order it is computed; None without rotary or relative positions."""
 
     query: Float[Array, "B T N H"]
     key: Float[Array, "B S G H"]
     value: Float[Array, "B S G H"]
     rotated_query: Float[Array, "B T N H"] | None
     rotated_key: Float[Array, "B S G H"] | None
+    relative: RelativeTaps | None
     scores: Float[Array, "B N T S"]
     biased_scores: Float[Array, "B N T S"] | None
     masked_scores: Float[Array, "B N T S"]
@@ -39,13 +41,15 @@ class Positions(NamedTuple):
     Attributes:
         angles: rotary angles, by which queries and keys are turned.
         bias: added to the scores.
+        relative: what disentangled scores are made from.
     """
 
     angles: Float[Array, "B 1 T h"] | None
     bias: Float[Array, "N T S"] | None
+    relative: RelativeRows | None
 
 
-NO_POSITIONS = Positions(None, None)
+NO_POSITIONS = Positions(None, None, None)
 
 
 class Attention(nnx.Module):
@@ -65,7 +69,13 @@ class Attention(nnx.Module):
         self.key = project("BSD,DGH->BGSH", (D, G, H), (G, H))
         self.value = project("BSD,DGH->BGSH", (D, G, H), (G, H))
         self.out = project("BNTH,NHD->BTD", (N, H, D), (D,))
-        self.scale, self.sharing, self.dropout_rate = H**-0.5, N // G, config.attention_dropout
+        own = config.relative_projections
+        self.position_query = project("BRD,DNH->BNRH", (D, N, H), (N, H)) if own else None
+        self.position_key = project("BRD,DGH->BGRH", (D, G, H), (G, H)) if own else None
+        # Disentangled scores are the sum of three products.
+        products = 3 if config.relative_kind == "disentangled" else 1
+        self.scale = (products * H) ** -0.5 if config.scale_scores else 1.0
+        self.sharing, self.dropout_rate = N // G, config.attention_dropout
 
     def __call__(
         self,
@@ -76,17 +86,14 @@ class Attention(nnx.Module):
         positions: Positions = NO_POSITIONS,
         keep_BNTS: Bool[Array, "B N T S"] | None = None,
     ) -> tuple[Float[Array, "B T D"], AttentionTaps]:
-        """Attends within one batch; self-attention is the use with three times the same input.
+        """Returns the update to add to the residual stream, and the taps.
 
         Args:
-            query_BTD, key_BSD, value_BSD: what the three projections read.
+            query_BTD, key_BSD, value_BSD: what the three projections read; in self-attention, three times the same.
             mask_BTS: True where query t may see key s. A query that may see nothing gets weights and context 0, not
                 NaN; a key that no query may see reaches nothing, NaN included.
             positions: with angles, queries and keys share them.
             keep_BNTS: dropout mask of the weights; None keeps all.
-
-        Returns:
-            The update to add to the residual stream, and the taps.
         """
         seen_BS, seeing_BT = masks.seen(mask_BTS), masks.seeing(mask_BTS)
         query_BNTH = self.query(masks.zero_where_not(seeing_BT, query_BTD))
@@ -95,12 +102,12 @@ class Attention(nnx.Module):
         rotated_query_BNTH, rotated_key_BGSH = (
             None if positions.angles is None else rope.rotate(x, positions.angles) for x in (query_BNTH, key_BGSH)
         )
+        relative = None if positions.relative is None else self._relative(query_BNTH, key_BGSH, positions.relative)
         scores_BNTS = self._scores(
             query_BNTH if rotated_query_BNTH is None else rotated_query_BNTH,
             key_BGSH if rotated_key_BGSH is None else rotated_key_BGSH,
         )
-        bias_NTS = positions.bias
-        biased_BNTS = None if bias_NTS is None else scores_BNTS + bias_NTS[None].astype(scores_BNTS.dtype)
+        biased_BNTS = _biased(scores_BNTS, positions.bias, relative)
         masked_BNTS = masks.fill(scores_BNTS if biased_BNTS is None else biased_BNTS, mask_BTS)
         weights_BNTS = masks.softmax(masked_BNTS, mask_BTS).astype(value_BGSH.dtype)
         dropped_BNTS = dropout.apply(weights_BNTS, keep_BNTS, self.dropout_rate)
@@ -110,6 +117,7 @@ class Attention(nnx.Module):
             *(_heads_last(query_BNTH), _heads_last(key_BGSH), _heads_last(value_BGSH)),
             rotated_query=None if rotated_query_BNTH is None else _heads_last(rotated_query_BNTH),
             rotated_key=None if rotated_key_BGSH is None else _heads_last(rotated_key_BGSH),
+            relative=relative,
             scores=scores_BNTS,
             biased_scores=biased_BNTS,
             masked_scores=masked_BNTS,
@@ -125,9 +133,29 @@ class Attention(nnx.Module):
         wide, key_BNSH = at_least_float32(query_BNTH.dtype), self._shared(key_BGSH)
         return self.scale * jnp.einsum("BNTH,BNSH->BNTS", query_BNTH, key_BNSH, preferred_element_type=wide)
 
+    def _relative(
+        self, query_BNTH: Float[Array, "B N T H"], key_BGSH: Float[Array, "B G S H"], relative: RelativeRows
+    ) -> RelativeTaps:
+        """Scores by distance; the table goes through projections of its own, or through the query's and the key's."""
+        query = self.query if self.position_query is None else self.position_query
+        key = self.key if self.position_key is None else self.position_key
+        table_1RD = relative.embedding[None]
+        position_query_NRH, position_key_NRH = query(table_1RD)[0], self._shared(key(table_1RD))[0]
+        key_BNSH = self._shared(key_BGSH)
+        return position_scores(query_BNTH, key_BNSH, position_query_NRH, position_key_NRH, relative.rows, self.scale)
+
     def _shared(self, x_BGSH: Float[Array, "B G S H"]) -> Float[Array, "B N S H"]:
         """Gives every query head its keys or values: neighbours share."""
         return x_BGSH if self.sharing == 1 else jnp.repeat(x_BGSH, self.sharing, axis=1)
+
+
+def _biased(
+    scores_BNTS: Float[Array, "B N T S"], bias_NTS: Float[Array, "N T S"] | None, relative: RelativeTaps | None
+) -> Float[Array, "B N T S"] | None:
+    """The scores with what distances add to them; None where they add nothing."""
+    if bias_NTS is not None:
+        return scores_BNTS + bias_NTS[None].astype(scores_BNTS.dtype)
+    return None if relative is None else scores_BNTS + relative.content_to_position + relative.position_to_content
 
 
 def _heads_last(x_BNTH: Float[Array, "B heads T H"]) -> Float[Array, "B T heads H"]:

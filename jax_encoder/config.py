@@ -4,13 +4,14 @@ import dataclasses
 import json
 from typing import Any, Literal, get_args
 
-from jax_encoder import presets, versions
+from jax_encoder import config_rules, presets, versions
 
 NormOrder = Literal["post", "pre"]
 NormKind = Literal["layer", "rms"]
 Activation = Literal["gelu_exact", "gelu_tanh", "relu", "silu"]
 MlpKind = Literal["dense", "gated"]
-PositionKind = Literal["learned", "sinusoidal", "rotary"]
+PositionKind = Literal["learned", "sinusoidal", "rotary", "none"]
+RelativeKind = Literal["bias", "disentangled", "linear"]
 
 _CHOICES = {
     "norm_order": get_args(NormOrder),
@@ -18,6 +19,10 @@ _CHOICES = {
     "activation": get_args(Activation),
     "mlp_kind": get_args(MlpKind),
     "position_kind": get_args(PositionKind),
+}
+_OPTIONAL = {
+    "mlm_activation": (get_args(Activation), "no transform"),
+    "relative_kind": (get_args(RelativeKind), "nothing"),
 }
 _SIZES = (
     *("vocab_size", "max_len", "embed_dim", "num_layers"),
@@ -38,6 +43,15 @@ _ADDED: versions.Added = {
         "mlm_transform_bias": lambda fields: fields["mlp_bias"],
         "mlm_decoder_bias": lambda _: True,
         "mlm_tied": lambda _: True,
+    },
+    3: {
+        "relative_kind": lambda fields: "bias" if fields["relative_buckets"] else None,
+        "relative_norm": lambda _: False,
+        "relative_projections": lambda _: False,
+        "scale_scores": lambda _: True,
+        "mlp_down_bias": lambda fields: fields["mlp_bias"],
+        "dropped_token": lambda _: None,
+        "rope_frequencies": lambda _: [],
     },
 }
 
@@ -61,12 +75,23 @@ class EncoderConfig:
         head_dim: H, width of one head; N * H need not equal D.
         mlp_dim: F, width between the two projections of the MLP.
         num_token_types: rows of the token-type embedding; 0 leaves it out.
-        position_kind: "learned" table, "sinusoidal" (Vaswani et al. 2017, section 3.5), or "rotary" (Su et al. 2021).
+        dropped_token: the mask token, where its word is 0 and the words around it grow in return, as under dropout
+            (ESM-2: Lin et al. 2023). None embeds every token alike.
+        position_kind: "learned" table, "sinusoidal" (Vaswani et al. 2017, section 3.5), "rotary" (Su et al. 2021), or
+            "none": words alone, with a relative kind or as a bag of words.
         position_offset: the learned table's row for position 0; RoBERTa's is 2. Adds as many rows to the table.
-        relative_buckets: rows of a table that gives every head a bias to the scores by the distance of key and query in
-            columns (Raffel et al. 2020, section 2.1; MPNet); all layers read the one table. 0 leaves it out.
-        relative_max_distance: from this distance on all keys share the last bucket; 0 without such a table.
+        relative_kind: what the distance of key and query in columns adds to the scores, beside the positions: "bias", a
+            number per head from a table that all layers read (Raffel et al. 2020, section 2.1; MPNet); "disentangled",
+            what query and key have in common with a row of a table that all layers read (He et al. 2021); "linear",
+            what grows with the distance, at a rate per head (Press et al. 2022). None adds nothing.
+        relative_buckets: rows of that table, one per range of distances, half for each direction; 0 without a table.
+        relative_max_distance: from this distance on all keys share the last bucket; 0 without a table.
+        relative_norm: whether the disentangled table's rows are normalised.
+        relative_projections: whether every layer has projections of its own for these rows, or uses the query's and the
+            key's.
         rope_thetas: rotary base, one per layer; empty unless positions are rotary.
+        rope_frequencies: the H / 2 frequencies that all layers turn by in place of their base's, where a checkpoint
+            holds rounded ones; empty computes them.
         windows: per layer, how many keys to each side a query sees; None sees all.
         norm_order: "post" normalises after adding to the residual stream (BERT), "pre" before each block.
         norm_kind: "layer" (Ba et al. 2016) or "rms" (Zhang & Sennrich 2019).
@@ -79,7 +104,9 @@ class EncoderConfig:
         mlp_kind: "dense", or "gated": activation(gate) * up (Shazeer 2020).
         activation: of the MLP.
         attention_bias: whether the query, key, value and output projections have biases.
-        mlp_bias: whether the MLP's projections have biases.
+        scale_scores: whether scores are divided by the root of H, or of 3 H where they are disentangled; T5's are not.
+        mlp_bias: whether the MLP's up and gate projections have biases.
+        mlp_down_bias: whether its down projection has one.
         mlm_activation: of the masked-language-model head's transform (projection, activation, norm); None leaves the
             transform out, so that the decoder reads the encoder's output.
         mlm_transform_bias: whether that transform's projection has a bias.
@@ -103,11 +130,16 @@ class EncoderConfig:
     head_dim: int
     mlp_dim: int
     num_token_types: int
+    dropped_token: int | None
     position_kind: PositionKind
     position_offset: int
+    relative_kind: RelativeKind | None
     relative_buckets: int
     relative_max_distance: int
+    relative_norm: bool
+    relative_projections: bool
     rope_thetas: tuple[float, ...]
+    rope_frequencies: tuple[float, ...]
     windows: tuple[int | None, ...]
     norm_order: NormOrder
     norm_kind: NormKind
@@ -119,7 +151,9 @@ class EncoderConfig:
     mlp_kind: MlpKind
     activation: Activation
     attention_bias: bool
+    scale_scores: bool
     mlp_bias: bool
+    mlp_down_bias: bool
     mlm_activation: Activation | None
     mlm_transform_bias: bool
     mlm_decoder_bias: bool
@@ -134,11 +168,10 @@ class EncoderConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        if self.mlm_activation is not None and self.mlm_activation not in get_args(Activation):
-            raise ValueError(
-                f"mlm_activation must be one of {', '.join(get_args(Activation))}, or None for no transform, "
-                f"got {self.mlm_activation!r}"
-            )
+        for name, (choices, left_out) in _OPTIONAL.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, or None for {left_out}, got {value!r}")
         for name in (*_SIZES, *_COUNTS, *(() if self.table_dim is None else ("table_dim",))):
             value, least = getattr(self, name), 0 if name in _COUNTS else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -149,78 +182,7 @@ class EncoderConfig:
         for name in ("norm_eps", "init_std"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
-        self._check_layers()
-        self._check_groups()
-        self._check_combinations()
-
-    def _check_layers(self) -> None:
-        """Per-layer tuples have one entry per layer, each in range."""
-        if len(self.windows) != self.num_layers:
-            raise ValueError(f"windows needs {self.num_layers} entries, one per layer, got {len(self.windows)}")
-        for window in self.windows:
-            if window is not None and window < 1:
-                raise ValueError(f"windows must hold None (sees all) or at least 1 key to each side, got {window!r}")
-        expected = self.num_layers if self.position_kind == "rotary" else 0
-        if len(self.rope_thetas) != expected:
-            raise ValueError(
-                f"rope_thetas needs {expected} entries ({self.num_layers} layers, {self.position_kind} positions), "
-                f"got {len(self.rope_thetas)}"
-            )
-        for theta in self.rope_thetas:
-            if not theta > 0:
-                raise ValueError(f"rope_thetas must be above 0, got {theta!r}")
-
-    def _check_groups(self) -> None:
-        """Groups are numbered as they first come, and layers that share parameters share their form too."""
-        groups = self.layer_groups
-        if len(groups) != self.num_layers or list(dict.fromkeys(groups)) != list(range(len(set(groups)))):
-            raise ValueError(
-                f"layer_groups needs {self.num_layers} entries, one per layer, numbered from 0 as they first come, "
-                f"got {groups}"
-            )
-        forms: dict[int, tuple[object, object]] = {}
-        for layer, group in enumerate(groups):
-            form = (self.windows[layer], self.rope_thetas[layer] if self.rope_thetas else None)
-            if forms.setdefault(group, form) != form:
-                raise ValueError(
-                    f"layers that share their parameters must have the same window and rope_theta, but layer {layer} "
-                    f"of group {group} differs from an earlier one"
-                )
-        if not self.first_attention_norm and len(set(groups)) != self.num_layers:
-            raise ValueError("first_attention_norm=False gives layer 0 parameters of its own: layers cannot share them")
-
-    def _check_combinations(self) -> None:
-        """Refuses what each field allows but the whole cannot mean."""
-        if self.position_kind == "rotary" and self.head_dim % 2:
-            raise ValueError(f"rotary positions turn pairs of channels: head_dim must be even, got {self.head_dim}")
-        if self.position_kind == "sinusoidal" and self.table_width % 2:
-            name = "embed_dim" if self.table_dim is None else "table_dim"
-            raise ValueError(
-                f"sinusoidal positions fill pairs of channels: {name} must be even, got {self.table_width}"
-            )
-        if self.position_kind != "learned" and self.position_offset:
-            raise ValueError(
-                f"position_offset is a row of the learned table and must be 0 for {self.position_kind} positions, "
-                f"got {self.position_offset}"
-            )
-        if self.num_heads % self.num_key_value_heads:
-            raise ValueError(
-                f"num_key_value_heads must divide num_heads, {self.num_heads}, got {self.num_key_value_heads}"
-            )
-        if self.relative_buckets % 4 or self.relative_max_distance < self.relative_buckets:
-            raise ValueError(
-                "relative_buckets must be a multiple of 4 (half for each direction, half of these for single "
-                f"distances) and relative_max_distance at least as large, got {self.relative_buckets} and "
-                f"{self.relative_max_distance}"
-            )
-        if not self.relative_buckets and self.relative_max_distance:
-            raise ValueError(f"relative_max_distance must be 0 without buckets, got {self.relative_max_distance}")
-        if self.mlm_activation is None and self.mlm_transform_bias:
-            raise ValueError("mlm_transform_bias=True needs a transform: set mlm_activation")
-        if self.mlm_activation is None and self.table_dim is not None:
-            raise ValueError("table_dim needs the masked-language-model head's transform, which brings D back to E")
-        if self.norm_order == "post" and not self.first_attention_norm:
-            raise ValueError("first_attention_norm=False leaves out a norm that only norm_order='pre' has, got 'post'")
+        config_rules.check(self)
 
     @property
     def table_width(self) -> int:

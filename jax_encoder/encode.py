@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Float32, Int
-from tokenizers import Tokenizer, normalizers
+from jaxtyping import Array, Float, Int
+from tokenizers import Encoding
 
 from jax_encoder import masks
+from jax_encoder.config import EncoderConfig
 from jax_encoder.data.texts import ROWS_OF_ONE_ORDER, TEXTS_PER_ROW, USUAL_WIDTH, Batch, Tokens, batches, tokenize
 from jax_encoder.encoder import hidden_states
 from jax_encoder.errors import InputError
@@ -29,6 +30,7 @@ from jax_encoder.sentence.modules import SENTENCE, TOKENS, Module, Rows, Weighte
 from jax_encoder.sentence.read import read_sentence_form
 from jax_encoder.sentence.similarity import similarity
 from jax_encoder.sentence.static import Table, read_table
+from jax_encoder.sentence.texts import both, checked_texts, copied, reader
 from jax_encoder.sentence.write import write_sentence_form
 
 Progress = Callable[[int], None]
@@ -49,15 +51,15 @@ class TextEncoder:
     """
 
     def __init__(self, source: Checkpoint | Table, form: SentenceForm, *, dtype: DTypeLike = jnp.float32):
-        self.source, self.form = source, form
+        self.source, self.form, self._wide = source, form, at_least_float32(dtype)
         self._rows, self._vectors = (arrays(part) for part in form.parts())
         if isinstance(source, Table):
             self._width = form.width(source.vectors.shape[1])
-            self._tokenizer = _copied(source.tokenizer, form)
+            self._tokenizer = copied(source.tokenizer, form)
             return
         self.config = source.config
         limit = self.config.max_len if form.max_length is None else min(form.max_length, self.config.max_len)
-        self._tokenizer, self._longest = _reading(source, form, limit), limit
+        self._tokenizer, self._longest = reader(source, form, limit), limit
         self._width = form.width(self.config.embed_dim, self.config.num_layers)
         self._graph, self._state = nnx.split(source.model(dtype=dtype).encoder)
 
@@ -109,12 +111,13 @@ class TextEncoder:
         prompt: str | None = None,
         prompt_name: str | None = None,
         progress: Progress | None = None,
-    ) -> Float32[np.ndarray, "I P"]:
+    ) -> Float[np.ndarray, "I P"]:
         """Turns texts into vectors, in their order.
 
         Short texts share a row, each seeing only itself. Texts that are longer than the checkpoint's longest are cut.
         On a CPU a text has the same vector in float32, bit for bit, whatever else is encoded and whatever the batch
-        size, if the encoder's widths are multiples of 64.
+        size, if the encoder's widths are multiples of 64. The vectors are float32, or float64 where that is computed
+        in.
 
         Args:
             texts: strings.
@@ -131,7 +134,7 @@ class TextEncoder:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         before = self.form.prompt(prompt, prompt_name)
-        checked = _checked(texts, before)
+        checked = checked_texts(texts, before)
         if isinstance(self.source, Table):
             vectors_IP = self.source.means(self._tokenizer, checked, progress)
         else:
@@ -154,15 +157,15 @@ class TextEncoder:
 
     def _encoded(
         self, tokens: Tokens, prompt: int, batch_size: int, progress: Progress | None
-    ) -> Float32[np.ndarray, "I P"]:
+    ) -> Float[np.ndarray, "I P"]:
         """The vectors of texts as the pooling leaves them."""
         width = self.form._replace(modules=self.form.parts()[0]).width(self.config.embed_dim, self.config.num_layers)
-        vectors_IP = np.zeros((len(tokens.starts) - 1, width), np.float32)
+        vectors_IP = np.zeros((len(tokens.starts) - 1, width), self._wide)
         waiting: list[tuple[Batch, Array]] = []
 
         def collect() -> None:
             batch, vectors_BKP = waiting.pop(0)
-            vectors_IP[batch.texts] = np.asarray(vectors_BKP, np.float32)[batch.rows, batch.segment - 1]
+            vectors_IP[batch.texts] = np.asarray(vectors_BKP, self._wide)[batch.rows, batch.segment - 1]
             if progress is not None:
                 progress(len(batch.texts))
 
@@ -186,6 +189,16 @@ class TextEncoder:
         marks = {id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
         return len(ids) - (1 if ids and ids[-1] in marks else 0)
 
+    def read(self, texts: Iterable[str | tuple[str, str]]) -> list[Encoding]:
+        """Reads texts into tokens as `encode` does; two texts that belong together are read as one, without a prompt.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        prompt = self.form.prompt(None, None)
+        given = [checked_texts([one], prompt)[0] if isinstance(one, str) else both(one) for one in texts]
+        return self._tokenizer.encode_batch(given)
+
     def _tokens(self, texts: list[str]) -> Tokens:
         """Ids of all texts; one beyond the encoder's tables would become NaN."""
         tokens = tokenize(self._tokenizer, texts)
@@ -203,61 +216,17 @@ class TextEncoder:
 
 
 def _finished(
-    modules: tuple[Module, ...], vectors_ID: Float32[np.ndarray, "I D"], width: int
-) -> Float32[np.ndarray, "I P"]:
+    modules: tuple[Module, ...], vectors_ID: Float[np.ndarray, "I D"], width: int
+) -> Float[np.ndarray, "I P"]:
     """What the modules behind the pooling make of vectors, always so many at once: another number has other bits."""
     if not modules:
         return vectors_ID
-    made_IP = np.zeros((len(vectors_ID), width), np.float32)
+    made_IP = np.zeros((len(vectors_ID), width), vectors_ID.dtype)
     for start in range(0, len(vectors_ID), USUAL_WIDTH):
         some = vectors_ID[start : start + USUAL_WIDTH]
         padded = np.pad(some, ((0, USUAL_WIDTH - len(some)), (0, 0)))
-        made_IP[start : start + len(some)] = np.asarray(apply(modules, padded), np.float32)[: len(some)]
+        made_IP[start : start + len(some)] = np.asarray(apply(modules, padded))[: len(some)]
     return made_IP
-
-
-def _reading(checkpoint: Checkpoint, form: SentenceForm, limit: int) -> Tokenizer:
-    """The checkpoint's tokenizer with our truncation, and without the padding that it may have brought along."""
-    if checkpoint.tokenizer is None:
-        raise InputError(
-            f"{checkpoint.folder} has no tokenizer.json, without which texts cannot be read: fetch it, or write it "
-            "with transformers' AutoTokenizer.from_pretrained(...).save_pretrained(...)"
-        )
-    tokenizer = _copied(checkpoint.tokenizer, form)
-    special = tokenizer.num_special_tokens_to_add(is_pair=False)
-    if limit <= special:
-        raise InputError(f"{form.encoder}: texts of {limit} tokens, {special} of them special, have no room for a word")
-    side = (tokenizer.truncation or {}).get("direction", "right")
-    tokenizer.enable_truncation(
-        limit, direction=side if form.cut_left is None else "left" if form.cut_left else "right"
-    )
-    return tokenizer
-
-
-def _copied(tokenizer: Tokenizer, form: SentenceForm) -> Tokenizer:
-    """A tokenizer of our own that does not pad, and lower-cases first if the form says so."""
-    copy = Tokenizer.from_str(tokenizer.to_str())
-    copy.no_padding()
-    if form.lower_case:
-        own = [] if copy.normalizer is None else [copy.normalizer]
-        copy.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
-    return copy
-
-
-def _checked(texts: Iterable[object], prompt: str) -> list[str]:
-    """The texts behind the prompt, if all of them are texts."""
-    if isinstance(texts, str | bytes):
-        raise InputError("texts must be several strings, got one: pass a list, [text], even of one")
-    checked = []
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"texts[{index}] must be a string, got {type(text).__name__}")
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InputError(f"texts[{index}] is not Unicode: {error.reason} at position {error.start}") from None
-        checked.append(prompt + text)
-    return checked
 
 
 class _Inputs(NamedTuple):
@@ -278,12 +247,29 @@ def _vectors(
 ) -> Float[Array, "B K P"]:
     """One vector for each text of each row; what stands where a row has no more texts has no meaning."""
     ids_BT, types_BT, segments_BT, prompt = inputs
-    encoder, positions_BT = nnx.merge(graph, state), masks.positions_from_segments(segments_BT)
-    mask_BTS = masks.from_segments(segments_BT)
+    encoder, places_BT = nnx.merge(graph, state), masks.positions_from_segments(segments_BT)
+    mask_BTS, positions_BT = masks.from_segments(segments_BT), positions(ids_BT, segments_BT, encoder.config)
     x_BTD, taps = encoder(ids_BT, mask_BTS, positions_BT=positions_BT, token_types_BT=types_BT)
     layers = hidden_states(taps, x_BTD) if any(isinstance(one, WeightedLayerPooling) for one in modules) else ()
-    rows = Rows(segments_BT, positions_BT, TEXTS_PER_ROW, prompt, layers)
+    rows = Rows(segments_BT, places_BT, TEXTS_PER_ROW, prompt, layers)
     features = {TOKENS: x_BTD.astype(at_least_float32(x_BTD.dtype))}
     for module in modules:
         features = module(features, rows)
     return features[SENTENCE]
+
+
+def positions(ids_BT: Int[Array, "B T"], segments_BT: Int[Array, "B T"], config: EncoderConfig) -> Int[Array, "B T"]:
+    """Each token's position within its text, from 0 on.
+
+    RoBERTa and its relatives number the tokens that are not the padding token, also where a text spells that out as
+    "<pad>": it has the row before the first position, and is not counted.
+    """
+    places_BT = masks.positions_from_segments(segments_BT)
+    if not config.position_offset:
+        return places_BT
+    padding_BT = (ids_BT == config.position_offset - 1) & (segments_BT != 0)
+    ones_BT = padding_BT.astype(places_BT.dtype)
+    before_BT = jnp.cumsum(ones_BT, axis=1) - ones_BT
+    columns_T = jnp.arange(ids_BT.shape[1], dtype=places_BT.dtype)
+    within_BT = before_BT - jnp.take_along_axis(before_BT, columns_T[None] - places_BT, axis=1)
+    return jnp.where(padding_BT, -1, places_BT - within_BT)

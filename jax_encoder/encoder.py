@@ -1,6 +1,7 @@
 """The encoder: embeddings, layers, and a last norm where the config has one.
 
-Axes: B batch, T query position, S key position, D embed_dim, E width of the tables, L num_layers, N num_heads.
+Axes: B batch, T query position, S key position, D embed_dim, E width of the tables, L num_layers, N num_heads, R rows
+of the relative table.
 References: Vaswani et al. (2017), section 3.1, https://arxiv.org/abs/1706.03762; Lan et al. (2020), section 3.1
 (factorised embeddings, shared layers), https://arxiv.org/abs/1909.11942
 """
@@ -16,15 +17,16 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from jax_encoder import dropout, masks, rope
+from jax_encoder import dropout, rope
 from jax_encoder.attention import Positions
 from jax_encoder.config import EncoderConfig
+from jax_encoder.disentangled import RelativeEmbedding
 from jax_encoder.embedding import Embedding, EmbeddingTaps
 from jax_encoder.layer import EncoderLayer, LayerInputs, LayerTaps, PostNormLayerTaps
 from jax_encoder.mlp import linear_options
 from jax_encoder.norm import Norm
 from jax_encoder.precision import at_least_float32
-from jax_encoder.relative import RelativeBias
+from jax_encoder.relative import RelativeBias, linear_bias
 
 Tree = TypeVar("Tree")
 
@@ -35,6 +37,7 @@ class EncoderTaps(NamedTuple):
     embedding: EmbeddingTaps
     embedding_projection: Float[Array, "B T D"] | None
     relative_bias: Float[Array, "N T S"] | None
+    relative_embedding: Float[Array, "R D"] | None
     layers: tuple[LayerTaps, ...]
     final_norm: Float[Array, "B T D"] | None
 
@@ -86,7 +89,9 @@ class Encoder(nnx.Module):
         self.embedding = Embedding(config, **places)
         projection = partial(nnx.Linear, out_features=config.embed_dim, **linear_options(config), **places)
         self.embedding_projection = None if config.table_dim is None else projection(config.table_dim)
-        self.relative_bias = RelativeBias(config, **places) if config.relative_buckets else None
+        kind = config.relative_kind
+        self.relative_bias = RelativeBias(config, **places) if kind == "bias" else None
+        self.relative_embedding = RelativeEmbedding(config, **places) if kind == "disentangled" else None
         peeled = 0 if config.first_attention_norm else 1
         self.first = layer(attention_norm=False, rngs=rngs) if peeled else None
 
@@ -128,23 +133,33 @@ class Encoder(nnx.Module):
             raise ValueError(f"{T} positions are more than this encoder's max_len {self.config.max_len}")
         if positions_BT is None:
             positions_BT = jnp.broadcast_to(jnp.arange(T, dtype=tokens_BT.dtype), tokens_BT.shape)
-        x_BTE, embedding_taps = self.embedding(tokens_BT, masks.seen(mask_BTS), positions_BT, token_types_BT)
+        x_BTE, embedding_taps = self.embedding(tokens_BT, mask_BTS, positions_BT, token_types_BT)
         keep_BTE = dropout.embedding_keep(dropout_key, self.config, (B, T))
         x_BTE = dropout.apply(x_BTE, keep_BTE, self.config.embedding_dropout)
         projected_BTD = None if self.embedding_projection is None else self.embedding_projection(x_BTE)
-        bias_NTS = None if self.relative_bias is None else self.relative_bias(T)
+        bias_NTS = self._relative_bias(T)
+        relative = None if self.relative_embedding is None else self.relative_embedding(T)
 
         def run(layer: EncoderLayer, x_BTD: Array, form: LayerForm) -> tuple[Array, LayerTaps]:
             angles_B1Th = None
             if form.frequencies is not None:
                 angles_B1Th = rope.angles(positions_BT, form.frequencies, self.dtype)
             keeps = dropout.layer_keeps(dropout_key, form.layer, self.config, (B, T))
-            return layer(x_BTD, LayerInputs(mask_BTS, form.window, Positions(angles_B1Th, bias_NTS), keeps))
+            return layer(x_BTD, LayerInputs(mask_BTS, form.window, Positions(angles_B1Th, bias_NTS, relative), keeps))
 
         x_BTD, layer_taps = self._run_layers(x_BTE if projected_BTD is None else projected_BTD, run)
         final_BTD = None if self.final_norm is None else self.final_norm(x_BTD)
-        taps = EncoderTaps(embedding_taps, projected_BTD, bias_NTS, layer_taps, final_BTD)
+        embedding_RD = None if relative is None else relative.embedding
+        taps = EncoderTaps(embedding_taps, projected_BTD, bias_NTS, embedding_RD, layer_taps, final_BTD)
         return x_BTD if final_BTD is None else final_BTD, taps
+
+    def _relative_bias(self, num_positions: int) -> Float[Array, "N T T"] | None:
+        """What distances add to the scores of every layer, from a table or without one."""
+        if self.relative_bias is not None:
+            return self.relative_bias(num_positions)
+        if self.config.relative_kind != "linear":
+            return None
+        return linear_bias(self.config.num_heads, num_positions, at_least_float32(self.dtype))
 
     def _run_layers(
         self, x_BTD: Float[Array, "B T D"], run: RunLayer
@@ -177,7 +192,10 @@ class Encoder(nnx.Module):
 
 
 def _forms(config: EncoderConfig, dtype: np.dtype) -> list[LayerForm]:
-    frequencies = [rope.inverse_frequencies(theta, config.head_dim) for theta in config.rope_thetas]
+    own = np.asarray(config.rope_frequencies, np.float64)
+    frequencies = [
+        own if len(own) else rope.inverse_frequencies(theta, config.head_dim) for theta in config.rope_thetas
+    ]
     return [
         LayerForm(layer, group, window, jnp.asarray(frequencies[layer], dtype) if frequencies else None)
         for layer, (group, window) in enumerate(zip(config.layer_groups, config.windows, strict=True))

@@ -47,10 +47,11 @@ class MLP(nnx.Module):
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, dtype: DTypeLike, param_dtype: DTypeLike):
         D, F = config.embed_dim, config.mlp_dim
-        options = linear_options(config) | {"use_bias": config.mlp_bias}
-        linear = partial(nnx.Linear, **options, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-        self.gate = linear(D, F) if config.mlp_kind == "gated" else None
-        self.up, self.down = linear(D, F), linear(F, D)
+        options = linear_options(config) | {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        wide = partial(nnx.Linear, D, F, **options | {"use_bias": config.mlp_bias})
+        self.gate = wide() if config.mlp_kind == "gated" else None
+        self.up = wide()
+        self.down = nnx.Linear(F, D, **options | {"use_bias": config.mlp_down_bias})
         self.activation = config.activation
 
     def __call__(self, x_BTD: Float[Array, "B T D"]) -> tuple[Float[Array, "B T D"], MLPTaps]:

@@ -1,5 +1,6 @@
 """Relative positions as a bias to the attention scores: Raffel et al. (2020), section 2.1,
-https://arxiv.org/abs/1910.10683; in an encoder, MPNet (Song et al. 2020, https://arxiv.org/abs/2004.09297).
+https://arxiv.org/abs/1910.10683; in an encoder, MPNet (Song et al. 2020, https://arxiv.org/abs/2004.09297). Without
+parameters: Press et al. (2022), section 3, https://arxiv.org/abs/2108.12409.
 
 Axes: N num_heads, T query position, S key position.
 """
@@ -44,3 +45,21 @@ def buckets(distances_TS: Int[np.ndarray, "T S"], count: int, max_distance: int)
     starts = single * (max_distance / single) ** steps * (1 - 1e-9)
     ranged_TS = single + np.searchsorted(starts, far_TS, side="right")
     return np.where(far_TS < single, far_TS, ranged_TS) + half * (distances_TS > 0)
+
+
+def linear_bias(num_heads: int, num_positions: int, dtype: DTypeLike) -> Float[Array, "N T T"]:
+    """What a distance in columns takes from the scores, the same for both directions."""
+    columns_T = jnp.arange(num_positions, dtype=dtype)
+    distances_TS = jnp.abs(columns_T[None, :] - columns_T[:, None])
+    return jnp.asarray(-slopes(num_heads), dtype)[:, None, None] * distances_TS[None]
+
+
+def slopes(num_heads: int) -> Float[np.ndarray, " N"]:
+    """How steep each head's bias is: a geometric sequence that ends at 2^-8 for 2^n heads.
+
+    Other numbers of heads have the sequence of the power of two below, then every second of the power above, from the
+    steepest on, as the authors' code has it.
+    """
+    below = 1 << (num_heads.bit_length() - 1)
+    steps_N = np.concatenate([np.arange(1, below + 1) / below, (2 * np.arange(num_heads - below) + 1) / (2 * below)])
+    return 2.0 ** (-8 * steps_N)

@@ -66,8 +66,10 @@ def test_counts():
     assert f"runs {len(CASE_NAMES)} inputs" in README
     assert f"{len(MODEL_BUGS)} mistakes in the model" in README
     assert f"at most {SEMANTIC:.0e} of" in README
-    families = README.partition("| published ")[2].partition(" checkpoints")[0].replace(" and ", ", ").split(", ")
-    assert [name.lower() for name in families] == list(FAMILIES)
+    assert f"published checkpoints of [{len(FAMILIES)} families](docs/fine-tuning.md)" in README
+    table = (ROOT / "docs/fine-tuning.md").read_text(encoding="utf-8").partition("| family | model types |")[2]
+    listed = [re.findall(r"`([\w-]+)`", row.split("|")[2]) for row in table.partition("\n\n")[0].splitlines()[2:]]
+    assert listed == [list(family.model_types) for family in FAMILIES.values()]
 
 
 def test_the_matrix_is_the_one_of_today():

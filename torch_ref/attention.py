@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from torch_ref import masks
+from torch_ref.disentangled import Relative, RelativeTaps, compare
 from torch_ref.rope import rotate
 
 
@@ -24,6 +25,7 @@ class AttentionTaps(NamedTuple):
     value: Float[Tensor, "B S G H"]
     rotated_query: Float[Tensor, "B T N H"] | None
     rotated_key: Float[Tensor, "B S G H"] | None
+    relative: RelativeTaps | None
     scores: Float[Tensor, "B N T S"]
     biased_scores: Float[Tensor, "B N T S"] | None
     masked_scores: Float[Tensor, "B N T S"]
@@ -38,10 +40,12 @@ class Positions(NamedTuple):
     Attributes:
         indices: positions of queries and keys alike, for the rotation; None counts the columns.
         bias: added to the scores; None adds nothing.
+        relative: the vectors of distances, for disentangled scores; None has none.
     """
 
     indices: Int[Tensor, "B T"] | None = None
     bias: Float[Tensor, "N T S"] | None = None
+    relative: Relative | None = None
 
 
 COLUMNS = Positions()
@@ -61,7 +65,7 @@ class Attention(nn.Module):
 
     Args:
         config: gives embed_dim, num_heads, num_key_value_heads, head_dim, attention_bias, attention_dropout, windows,
-            position_kind and rope_thetas.
+            position_kind, rope_thetas, rope_frequencies, relative_kind, relative_projections, scale_scores.
         layer: which entry of the config's per-layer tuples holds here.
     """
 
@@ -73,10 +77,16 @@ class Attention(nn.Module):
         self.num_heads, self.head_dim, self.dropout = config.num_heads, config.head_dim, config.attention_dropout
         self.window = config.windows[layer]
         self.theta = config.rope_thetas[layer] if config.position_kind == "rotary" else None
+        self.frequencies = config.rope_frequencies
         self.query = nn.Linear(D, NH, bias=bias)
         self.key = nn.Linear(D, GH, bias=bias)
         self.value = nn.Linear(D, GH, bias=bias)
         self.out = nn.Linear(NH, D, bias=bias)
+        self.position_query = nn.Linear(D, NH, bias=bias) if config.relative_projections else None
+        self.position_key = nn.Linear(D, GH, bias=bias) if config.relative_projections else None
+        # Each of so many dot products has variance H; their sum is to have 1.
+        terms = 3 if config.relative_kind == "disentangled" else 1
+        self.divisor = math.sqrt(terms * config.head_dim) if config.scale_scores else 1.0
 
     def forward(
         self,
@@ -104,17 +114,22 @@ class Attention(nn.Module):
         key_BSGH = self._split_heads(self.key(masks.blank(key_BSD, masks.seen(mask_BTS))))
         value_BSGH = self._split_heads(self.value(masks.blank(value_BSD, masks.seen(mask_BTS))))
         rotated_BTNH, rotated_BSGH = self._rotate(query_BTNH, key_BSGH, positions.indices)
+        relative = None
+        offset = positions.bias
+        if positions.relative is not None:
+            relative = self._place(query_BTNH, key_BSGH, positions.relative)
+            offset = relative.content_to_position + relative.position_to_content
         match = self._match(
             query_BTNH if rotated_BTNH is None else rotated_BTNH,
             self._share(key_BSGH if rotated_BSGH is None else rotated_BSGH),
             mask_BTS,
-            positions.bias,
+            offset,
         )
         value_BSNH = self._share(value_BSGH)
         kept_BNTS = masks.drop(match.weights, keep_BNTS, self.dropout).to(value_BSNH.dtype)
         context_BTNH = (kept_BNTS @ value_BSNH.transpose(1, 2)).transpose(1, 2)
         output_BTD = self.out(context_BTNH.flatten(2))
-        inputs = (query_BTNH, key_BSGH, value_BSGH, rotated_BTNH, rotated_BSGH)
+        inputs = (query_BTNH, key_BSGH, value_BSGH, rotated_BTNH, rotated_BSGH, relative)
         return output_BTD, AttentionTaps(*inputs, *match, context_BTNH, output_BTD)
 
     def _split_heads(self, x_BTC: Float[Tensor, "B T C"]) -> Float[Tensor, "B T heads H"]:
@@ -140,21 +155,33 @@ class Attention(nn.Module):
                 f"positions hold for queries and keys alike, so there must be as many of both, got {T} queries and "
                 f"{S} keys: leave positions out to count the columns"
             )
-        return rotate(query_BTNH, positions_BT, self.theta), rotate(key_BSGH, positions_BT, self.theta)
+        how = (positions_BT, self.theta, *((self.frequencies,) if self.frequencies else ()))
+        return rotate(query_BTNH, *how), rotate(key_BSGH, *how)
+
+    def _place(
+        self, query_BTNH: Float[Tensor, "B T N H"], key_BSGH: Float[Tensor, "B S G H"], relative: Relative
+    ) -> RelativeTaps:
+        """Scores of content against distance and of distance against content, divided as all scores are."""
+        to_query = self.query if self.position_query is None else self.position_query
+        to_key = self.key if self.position_key is None else self.position_key
+        position_query_RNH = self._split_heads(to_query(relative.embedding)[None])[0]
+        position_key_RNH = self._share(self._split_heads(to_key(relative.embedding)[None]))[0]
+        contents = (query_BTNH, self._share(key_BSGH))
+        return compare(contents, (position_query_RNH, position_key_RNH), relative.row, self.divisor)
 
     def _match(
         self,
         query_BTNH: Float[Tensor, "B T N H"],
         key_BSNH: Float[Tensor, "B S N H"],
         mask_BTS: Bool[Tensor, "B T S"],
-        bias_NTS: Float[Tensor, "N T S"] | None,
+        offset: Float[Tensor, "*B N T S"] | None,
     ) -> Match:
-        """Scaled dot products, biased, then with the forbidden ones at the bottom, and their softmax."""
+        """Scaled dot products, offset by distance, then with the forbidden ones at the bottom, and their softmax."""
         dtype = torch.promote_types(query_BTNH.dtype, torch.float32)  # a softmax in half precision is too coarse
         query_BNTH, key_BNHS = query_BTNH.to(dtype).transpose(1, 2), key_BSNH.to(dtype).permute(0, 2, 3, 1)
         forbidden_B1TS = ~mask_BTS[:, None]
-        scores_BNTS = query_BNTH @ key_BNHS / math.sqrt(self.head_dim)
-        biased_BNTS = None if bias_NTS is None else scores_BNTS + bias_NTS.to(dtype)
+        scores_BNTS = query_BNTH @ key_BNHS / self.divisor
+        biased_BNTS = None if offset is None else scores_BNTS + offset.to(dtype)
         open_BNTS = scores_BNTS if biased_BNTS is None else biased_BNTS
         masked_BNTS = open_BNTS.masked_fill(forbidden_B1TS, torch.finfo(dtype).min)
         # A row of nothing but minima has a uniform softmax, hence the second fill.

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from torch_ref import masks
 from torch_ref.attention import Positions
+from torch_ref.disentangled import RelativeEmbedding
 from torch_ref.embedding import Embedding, EmbeddingTaps
 from torch_ref.layer import KEEP_ALL, LAYERS, LayerKeeps, PostNormLayerTaps, PreNormLayerTaps
 from torch_ref.norm import Norm
-from torch_ref.relative import RelativeBias
+from torch_ref.relative import LinearBias, RelativeBias
 
 
 class EncoderKeeps(NamedTuple):
@@ -30,6 +31,7 @@ class EncoderTaps(NamedTuple):
     embedding: EmbeddingTaps
     embedding_projection: Float[Tensor, "B T D"] | None
     relative_bias: Float[Tensor, "N T S"] | None
+    relative_embedding: Float[Tensor, "R D"] | None
     layers: tuple[PreNormLayerTaps, ...] | tuple[PostNormLayerTaps, ...]
     final_norm: Float[Tensor, "B T D"] | None
 
@@ -47,7 +49,9 @@ class Encoder(nn.Module):
         self.embedding = Embedding(config)
         D, E, groups = config.embed_dim, config.table_dim, config.layer_groups
         self.embedding_projection = None if E is None else nn.Linear(E, D)
-        self.relative_bias = RelativeBias(config) if config.relative_buckets else None
+        self.relative_bias = RelativeBias(config) if config.relative_kind == "bias" else None
+        self.linear_bias = LinearBias(config) if config.relative_kind == "linear" else None
+        self.relative_embedding = RelativeEmbedding(config) if config.relative_kind == "disentangled" else None
         firsts = [groups.index(group) for group in range(max(groups) + 1)]
         self.layers = nn.ModuleList(LAYERS[config.norm_order](config, layer) for layer in firsts)
         self.final_norm = Norm(config, D) if config.final_norm else None
@@ -76,17 +80,22 @@ class Encoder(nn.Module):
             keeps = EncoderKeeps(embedding=None, layers=(KEEP_ALL,) * self.config.num_layers)
         else:
             _check_keeps(keeps, self.config)
-        x_BTE, embedding = self.embedding(tokens_BT, masks.seen(mask_BTS), positions_BT, token_types_BT)
+        x_BTE, embedding = self.embedding(tokens_BT, mask_BTS, positions_BT, token_types_BT)
         x_BTE = masks.drop(x_BTE, keeps.embedding, self.config.embedding_dropout)
         projection_BTD = None if self.embedding_projection is None else self.embedding_projection(x_BTE)
         x_BTD = x_BTE if projection_BTD is None else projection_BTD
         bias_NTS = None if self.relative_bias is None else self.relative_bias(tokens_BT.shape[1])
+        if self.linear_bias is not None:
+            bias_NTS = self.linear_bias(x_BTD)
+        relative = None if self.relative_embedding is None else self.relative_embedding(tokens_BT.shape[1])
+        positions = Positions(positions_BT, bias_NTS, relative)
         layers = []
         for group, layer_keeps in zip(self.config.layer_groups, keeps.layers, strict=True):
-            x_BTD, layer_taps = self.layers[group](x_BTD, mask_BTS, Positions(positions_BT, bias_NTS), layer_keeps)
+            x_BTD, layer_taps = self.layers[group](x_BTD, mask_BTS, positions, layer_keeps)
             layers.append(layer_taps)
         final_norm_BTD = None if self.final_norm is None else self.final_norm(x_BTD)
-        taps = EncoderTaps(embedding, projection_BTD, bias_NTS, tuple(layers), final_norm_BTD)
+        embedding_RD = None if relative is None else relative.embedding
+        taps = EncoderTaps(embedding, projection_BTD, bias_NTS, embedding_RD, tuple(layers), final_norm_BTD)
         return (x_BTD if final_norm_BTD is None else final_norm_BTD), taps
 
 

@@ -36,7 +36,7 @@ class MLP(nn.Module):
     Dense: down(activation(up(x))). Gated: down(activation(gate(x)) * up(x)).
 
     Args:
-        config: gives embed_dim, mlp_dim, mlp_kind, activation and mlp_bias.
+        config: gives embed_dim, mlp_dim, mlp_kind, activation, mlp_bias and mlp_down_bias.
     """
 
     def __init__(self, config: Any):
@@ -45,7 +45,7 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
         self.gate = nn.Linear(D, F, bias=bias) if config.mlp_kind == "gated" else None
         self.up = nn.Linear(D, F, bias=bias)
-        self.down = nn.Linear(F, D, bias=bias)
+        self.down = nn.Linear(F, D, bias=config.mlp_down_bias)
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], MLPTaps]:
         if self.gate is None:

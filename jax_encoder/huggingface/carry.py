@@ -72,6 +72,10 @@ def carry_in(tensors: Tensors, family: Family, config: EncoderConfig, head: Head
     rows = [row for row in family.rows(config, head) if any(name in shapes for name in row.ours)]
     problems += _listed(f"{row.theirs} is missing" for row in rows if row.theirs not in found)
     unknown = found.keys() - {row.theirs for row in rows}
+    # Of a part that the class has under other configs.
+    left_out = unknown & set(head.unused)
+    kept = {form.names.get(name, name): found[name] for name in sorted(left_out)}
+    form, unknown = dataclasses.replace(form, kept={**form.kept, **kept}), unknown - left_out
     problems += _listed(f"{name} is not known here" for name in sorted(form.names.get(name, name) for name in unknown))
     params: dict[str, np.ndarray] = {}
     unfit: list[str] = []
@@ -102,7 +106,8 @@ def carry_out(params: Named, family: Family, config: EncoderConfig, head: Head, 
     for name in (*form.repeated, *(() if config.mlm_tied else family.duplicates)):
         if _original(name, family) in tensors:
             tensors.setdefault(name, tensors[_original(name, family)])
-    return {form.names.get(name, name): array for name, array in tensors.items()} | dict(form.kept)
+    kept = family.constants(config) if form is NEW else form.kept
+    return {form.names.get(name, name): array for name, array in tensors.items()} | dict(kept)
 
 
 def _known_names(
@@ -110,6 +115,7 @@ def _known_names(
 ) -> tuple[Tensors, Form]:
     """The tensors by the family's names, without those that repeat another or are no parameters."""
     prefixed = any(name.startswith(family.prefix) for name in tensors)
+    known_rows = {row.theirs for row in family.rows(config, head)}
     found: Tensors = {}
     names: dict[str, str] = {}
     kept: Tensors = {}
@@ -118,7 +124,7 @@ def _known_names(
             kept[name] = array
             problems += _buffer_problems(name, array)
             continue
-        if name in head.unused:
+        if name in head.unused and name not in known_rows:
             kept[name] = array
             problems += _value_problems(name, array)
             continue
@@ -177,6 +183,8 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
 def _buffer_problems(name: str, array: np.ndarray) -> list[str]:
     """Positions count from 0 and token types are 0, or the model would compute something else."""
     expected, said = (np.arange(array.size), "number the positions") if name.endswith("position_ids") else (0, "be 0")
+    if name.endswith("inv_freq"):  # the family has looked at them
+        return []
     fits = array.dtype.kind == "i" and bool((array.reshape(-1) == expected).all())
     return [] if fits else [f"{name} must {said}"]
 

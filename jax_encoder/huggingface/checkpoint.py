@@ -90,6 +90,7 @@ def load(name: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
     assert config is not None, "finish raises where the config could not be made"
     parts = Parts(head=any(row.ours[0].startswith("head.") for row in head.rows), pooler=False, classifier=classes)
     tensors = read_tensors(folder, allow_pickle=allow_pickle)
+    config = family.amended(config, tensors)
     carried = carry_in(tensors, family, config, head, parts, f"{folder}, taken for a {architecture},")
     reading = read_tokenizer(folder, values)
     beside = read_beside(folder, vocabularies=reading is None)
@@ -183,7 +184,8 @@ def _differing(config: EncoderConfig, family: Family, values: Mapping[str, Any])
     read, _ = _read(fields, family, None)
     if problems := fields.problems():
         return problems
-    names = [field.name for field in dataclasses.fields(config) if field.name not in _NOT_FUNCTION]
+    apart = _NOT_FUNCTION.union(family.told_by_tensors)
+    names = [field.name for field in dataclasses.fields(config) if field.name not in apart]
     return [
         f"{name}={getattr(config, name)!r}, where the family has {getattr(read, name)!r}"
         for name in names
@@ -235,11 +237,15 @@ def _classes(family: Family) -> list[tuple[str, str]]:
 
 
 def _family(values: Mapping[str, Any], folder: Path) -> tuple[Family, str]:
-    model_type = values.get("model_type")
-    for family in FAMILIES.values():
-        if model_type in family.model_types:
+    model_type, named = values.get("model_type"), values.get("architectures")
+    having = [family for family in FAMILIES.values() if model_type in family.model_types]
+    for family in having:
+        begins = dict(_classes(family))[str(model_type)]
+        if named in [[begins + suffix] for suffix in family.heads]:
             return family, str(model_type)
-    known = ", ".join(name for family in FAMILIES.values() for name in family.model_types)
+    if having:
+        return having[0], str(model_type)
+    known = ", ".join(dict.fromkeys(name for family in FAMILIES.values() for name in family.model_types))
     raise InputError(f"{folder / CONFIG}: model_type must be one of {known}, got {model_type!r}")
 
 
@@ -247,14 +253,15 @@ def _head(fields: Fields, family: Family, model_type: str) -> tuple[str, Head]:
     """The class that the weights are of; without a word of it, the bare encoder."""
     begins = dict(_classes(family))[model_type]
     named = fields.take("architectures", None)
+    bare = next(iter(family.heads))
     if named is None or named == []:
-        return f"{begins}Model", family.heads["Model"]
+        return begins + bare, family.heads[bare]
     for suffix, head in family.heads.items():
         if named == [begins + suffix]:
             return begins + suffix, head
     known = ", ".join(begins + suffix for suffix in family.heads)
     fields.refuse(f"architectures={named!r}: only one of {known} can be computed here")
-    return f"{begins}Model", family.heads["Model"]
+    return begins + bare, family.heads[bare]
 
 
 def _num_classes(fields: Fields) -> int:

@@ -8,6 +8,7 @@ from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.rows import Row, within
+from jax_encoder.huggingface.tensors import Tensors
 
 RowsOf = Callable[[EncoderConfig], list[Row]]
 
@@ -21,7 +22,8 @@ class Head:
         optional: groups of rows that files of this class may have too, each whole or not at all.
         classes: the classifier's form, given the fields and the number of classes; None has no classifier.
         num_classes: where the class and not the config says how many; None asks the config.
-        unused: tensors that files of this class may have too although it computes nothing with them.
+        unused: tensors that files of this class may have too although it computes nothing with them, or only where the
+            config asks for their part.
     """
 
     rows: tuple[Row, ...] = ()
@@ -44,10 +46,15 @@ class Family:
         embedding: rows besides the layers', below the prefix; ours lie below `encoder.`.
         layer: rows of one layer, below its name.
         layer_names: what each set of layers' parameters is called, below the prefix.
-        heads: by the end of the class's name.
+        heads: by the end of the class's name; the first is the bare encoder.
         tied: their decoder, which is the word embedding where the config ties it.
         duplicates: names that repeat a tensor -> the tensor.
+        called: where another family has the model type; the class tells them apart.
+        reference: what our encoder is held against where transformers has no such classes; None holds it against these.
         buffers: tensors that are no parameters, by how they end: positions counted from 0, or token types of 0.
+        told_by_tensors: fields of our config that such tensors say and config.json does not.
+        amended: the config with these fields, given a file's tensors. Raises InputError if they cannot be.
+        constants: tensors of a new file that are no parameters.
     """
 
     model_types: tuple[str, ...]
@@ -61,12 +68,17 @@ class Family:
     heads: dict[str, Head]
     tied: str
     duplicates: dict[str, str] = dataclasses.field(default_factory=dict)
+    called: str | None = None
+    reference: str | None = None
     buffers: tuple[str, ...] = ("position_ids", "token_type_ids")
+    told_by_tensors: tuple[str, ...] = ()
+    amended: Callable[[EncoderConfig, Tensors], EncoderConfig] = lambda config, _: config
+    constants: Callable[[EncoderConfig], Tensors] = lambda _: {}
 
     @property
     def name(self) -> str:
         """What it is called here."""
-        return self.model_types[0]
+        return self.called or self.model_types[0]
 
     def rows(self, config: EncoderConfig, head: Head) -> Iterator[Row]:
         """Every row that a file with this head may have; those of parameters that the config lacks are among them."""

@@ -25,15 +25,15 @@ import numpy as np
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from parity.encoder.form import PLAIN, Form
-from parity.encoder.variants import B, T
+from parity.encoder.variants import B, T, rounded_frequencies
 
 Choice = TypeVar("Choice")
 
 _EPSILONS = (1e-12, 1e-8, 1e-6, 1e-5, 1e-3)
 _RATES = (0.0, 0.1, 0.3)
 _THETAS = (10_000.0, 10.0, 100.0, 160_000.0)
-_BUCKETS = (0, 0, 4, 8, 32)
-_DISTANCES = (8, 20, 128)
+_BUCKETS = {"bias": (4, 8, 32), "disentangled": (8, 16, 32)}
+_DISTANCES = (10, 20, 128)
 _CLASSES = (7, 2, 1)
 
 
@@ -101,19 +101,20 @@ def draw_config(choose: Chooser, scale: Scale) -> EncoderConfig:
     groups = _groups(choose, drawn["num_layers"])
     _fit(drawn, groups)
     drawn |= scale.sizes(choose, drawn)
+    drawn |= _ranges(choose, drawn["relative_kind"])
     # Layers that share their parameters share their form.
     windows = [choose.integer(1, scale.window) if choose.one_of((False, True)) else None for _ in set(groups)]
     thetas = [choose.one_of(_THETAS) for _ in set(groups)] if drawn["position_kind"] == "rotary" else []
     heads = drawn["num_heads"]
-    buckets = choose.one_of(_BUCKETS)
+    rounded = len(set(thetas)) == 1 and choose.one_of((False, False, True))
     return EncoderConfig(
         **drawn,
         layer_groups=groups,
         num_key_value_heads=choose.one_of([each for each in range(heads, 0, -1) if heads % each == 0]),
-        relative_buckets=buckets,
-        relative_max_distance=buckets and max(buckets, choose.one_of(_DISTANCES)),
         position_offset=choose.integer(0, 3) if drawn["position_kind"] == "learned" else 0,
         rope_thetas=tuple(thetas[group] for group in groups) if thetas else (),
+        rope_frequencies=rounded_frequencies(thetas[0], drawn["head_dim"]) if rounded else (),
+        dropped_token=choose.one_of((None, None, None, None, 0, 4)),
         windows=tuple(windows[group] for group in groups),
         norm_eps=choose.one_of(_EPSILONS),
         embedding_dropout=choose.one_of(_RATES),
@@ -174,6 +175,18 @@ def _fit(drawn: dict[str, Any], groups: tuple[int, ...]) -> None:
         drawn["first_attention_norm"] = True
     if drawn["mlm_activation"] is None:
         drawn["mlm_transform_bias"] = False
+    if drawn["relative_kind"] != "disentangled":
+        drawn |= {"relative_norm": False, "relative_projections": False}
+    elif drawn["position_kind"] == "rotary":
+        drawn["position_kind"] = "none"
+
+
+def _ranges(choose: Chooser, kind: str | None) -> dict[str, Any]:
+    """The table of distances that a relative kind has."""
+    if kind not in _BUCKETS:
+        return {"relative_buckets": 0, "relative_max_distance": 0}
+    buckets = choose.one_of(_BUCKETS[kind])
+    return {"relative_buckets": buckets, "relative_max_distance": max(buckets, choose.one_of(_DISTANCES))}
 
 
 def _all_different(choose: Chooser, drawn: Mapping[str, Any]) -> dict[str, Any]:

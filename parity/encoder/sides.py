@@ -36,6 +36,7 @@ class Values(NamedTuple):
     embedding: Any
     embedding_projection: Any | None
     relative_bias: Any | None
+    relative_embedding: Any | None
     layers: tuple[Any, ...]
     final_norm: Any | None
     output: Any
@@ -51,6 +52,7 @@ class Taps(NamedTuple):
     embedding: Any
     embedding_projection: Any | None
     relative_bias: Any | None
+    relative_embedding: Any | None
     layers: tuple[Any, ...]
     final_norm: Any | None
     output: Any

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from parity.cases.case import Sizes
@@ -26,6 +28,7 @@ MODERNBERT = (
         "mlp_kind": "gated",
         "attention_bias": False,
         "mlp_bias": False,
+        "mlp_down_bias": False,
         "mlm_transform_bias": False,
         "windows": (None, 3),
     }
@@ -38,10 +41,45 @@ LLAMA = (
     | UNTIED
     | {"position_kind": "rotary", "rope_thetas": (250.0, 250.0), "norm_kind": "rms", "norm_bias": False}
     | {"embedding_norm": False, "num_token_types": 0, "mlp_kind": "gated", "activation": "silu"}
-    | {"attention_bias": False, "mlp_bias": False, "num_heads": 6, "num_key_value_heads": 2}
+    | {"attention_bias": False, "mlp_bias": False, "mlp_down_bias": False, "num_heads": 6, "num_key_value_heads": 2}
 )
 
-RELATIVE = {"relative_buckets": 8, "relative_max_distance": 10}
+RELATIVE = {"relative_kind": "bias", "relative_buckets": 8, "relative_max_distance": 10}
+LINEAR = {"relative_kind": "linear"}
+# Rows for single distances up to 4, two ranges, and one row for what is farther, to either side.
+DISENTANGLED = {
+    "position_kind": "none",
+    "relative_kind": "disentangled",
+    "relative_buckets": 16,
+    "relative_max_distance": 11,
+}
+T5 = (
+    PRE
+    | UNTIED
+    | RELATIVE
+    | {"position_kind": "none", "norm_kind": "rms", "norm_bias": False, "embedding_norm": False, "num_token_types": 0}
+    | {"attention_bias": False, "scale_scores": False, "mlp_bias": False, "mlp_down_bias": False}
+    | {"mlp_kind": "gated", "activation": "gelu_tanh"}
+)
+# Jina's form of BERT.
+ALIBI = LINEAR | {"position_kind": "none", "mlp_kind": "gated", "mlp_bias": False}
+
+
+def rounded_frequencies(theta: float, head_dim: int) -> tuple[float, ...]:
+    """Rotary frequencies as a checkpoint in half precision holds them."""
+    return tuple(np.power(theta, -np.arange(0, head_dim, 2) / head_dim).astype(np.float16).astype(float).tolist())
+
+
+# ESM-2's form: the mask token's word is dropped, and frequencies were rounded to half precision as they were saved.
+ESM = PRE | {
+    "vocab_size": 17,
+    "dropped_token": 4,
+    "num_token_types": 0,
+    "embedding_norm": False,
+    "position_kind": "rotary",
+    "rope_thetas": (250.0, 250.0),
+    "rope_frequencies": rounded_frequencies(250.0, 8),
+}
 
 # What each variant changes in EncoderConfig.tiny(), which has BERT's form: post-norm, learned positions, dense GELU.
 CHANGES: Mapping[str, Mapping[str, Any]] = {
@@ -49,14 +87,14 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "post-final-norm": {"final_norm": True},
     "post-no-embedding-norm": {"embedding_norm": False},
     "post-rms": {"norm_kind": "rms", "norm_bias": False},
-    "post-unrolled": {"scan_layers": False},
+    "post-unrolled": {"scan_layers": False, "dropped_token": 0},
     "post-dropout": DROPOUT,
     "post-deployed": DROPOUT,
     "pre": PRE,
     "pre-no-final-norm": PRE | {"final_norm": False},
     "pre-no-embedding-norm": PRE | {"embedding_norm": False},
     "pre-first-norm-missing": PRE | {"first_attention_norm": False},
-    "pre-rms": PRE | {"norm_kind": "rms", "position_kind": "sinusoidal", "windows": (3, 2)},
+    "pre-rms": PRE | {"norm_kind": "rms", "position_kind": "sinusoidal", "windows": (3, 2)} | LINEAR,
     "pre-unrolled": PRE | RELATIVE | {"scan_layers": False, "windows": (2, None)},
     "pre-dropout": PRE | DROPOUT,
     "pre-deployed": PRE | DROPOUT,
@@ -71,17 +109,26 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "position-offset": {"position_offset": 2, "norm_eps": 1e-5, "num_token_types": 1},
     "no-token-types": {"num_token_types": 0},
     "no-attention-bias": {"attention_bias": False},
-    "no-mlp-bias": {"mlp_bias": False, "mlm_transform_bias": False},
+    "no-mlp-bias": {"mlp_bias": False, "mlp_down_bias": False, "mlm_transform_bias": False},
     "windows": {"windows": (None, 3)},
     "window-everywhere": PRE | {"windows": (3, 3)},
     "factorised": {"table_dim": 12},
-    "four-layers": FOUR_LAYERS | {"position_kind": "sinusoidal", "windows": (None, 3, None, 2)},
+    "four-layers": FOUR_LAYERS | {"position_kind": "sinusoidal", "windows": (None, 3, None, 2)} | LINEAR,
     # Three groups, in an order in which every way to confuse them gives other layers.
     "shared-layers": FOUR_LAYERS | {"table_dim": 12, "layer_groups": (0, 1, 1, 2)},
     "shared-layers-unrolled": FOUR_LAYERS
     | RELATIVE
     | {"layer_groups": (0, 0, 0, 0), "windows": (3, 3, 3, 3), "scan_layers": False},
     "relative": RELATIVE | {"num_token_types": 0},
+    "disentangled": DISENTANGLED | {"relative_norm": True, "num_token_types": 0, "norm_eps": 1e-7},
+    "disentangled-pre": PRE
+    | DISENTANGLED
+    | {"relative_projections": True, "windows": (None, 3), "num_heads": 6, "num_key_value_heads": 3},
+    "disentangled-windows": DISENTANGLED
+    | {"relative_norm": True, "relative_projections": True, "windows": (3, 2), "attention_bias": False},
+    "alibi": ALIBI,
+    "t5": T5,
+    "esm": ESM,
     "shared-keys": PRE | {"num_heads": 6, "num_key_value_heads": 3} | UNTIED,
     "llama": LLAMA,
     "modernbert": MODERNBERT,

@@ -16,9 +16,11 @@ Layout = tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.nda
 _AXES = (
     dict.fromkeys(("query", "rotated_query", "context"), "BTNH")
     | dict.fromkeys(("key", "value", "rotated_key"), "BSGH")
-    | dict.fromkeys(("scores", "masked_scores", "weights"), "BNTS")
+    | dict.fromkeys(("scores", "biased_scores", "masked_scores", "weights"), "BNTS")
+    | dict.fromkeys(("content_to_position", "position_to_content"), "BNTS")
+    | dict.fromkeys(("position_query", "position_key"), "RNH")
     | dict.fromkeys(("pre_activation", "up", "post_activation", "product"), "BTF")
-    | {"logits": "BTV", "relative_bias": "NTS", "biased_scores": "BNTS"}
+    | {"logits": "BTV", "relative_bias": "NTS", "relative_embedding": "RD"}
 )
 TRANSPOSED: Layout = (lambda w_IO: w_IO.T, lambda w_OI: w_OI.T)
 
@@ -32,8 +34,8 @@ def rows(config: EncoderConfig) -> list[Row]:
     in_layers: tuple[tuple[str, str, Layout], ...] = (
         (r"(attention_norm|mlp_norm)\.scale", r"\1.weight", (same, same)),
         (r"(attention_norm|mlp_norm)\.bias", r"\1.bias", (same, same)),
-        (r"attention\.(query|key|value)\.kernel", r"attention.\1.weight", split),
-        (r"attention\.(query|key|value)\.bias", r"attention.\1.bias", flat),
+        (r"attention\.(query|key|value|position_query|position_key)\.kernel", r"attention.\1.weight", split),
+        (r"attention\.(query|key|value|position_query|position_key)\.bias", r"attention.\1.bias", flat),
         (r"attention\.out\.kernel", "attention.out.weight", merge),
         (r"attention\.out\.bias", "attention.out.bias", (same, same)),
         (r"mlp\.(gate|up|down)\.kernel", r"mlp.\1.weight", TRANSPOSED),
@@ -41,10 +43,10 @@ def rows(config: EncoderConfig) -> list[Row]:
     )
     stacked = range(0 if config.first_attention_norm else 1, len(set(config.layer_groups)))
     linear = r"encoder\.embedding_projection|head\.transform|pooler\.dense|classifier\.(?:transform|output)"
-    norms = r"encoder\.embedding\.norm|encoder\.final_norm|head\.norm|classifier\.norm"
+    norms = r"encoder\.(?:embedding|relative_embedding)\.norm|encoder\.final_norm|head\.norm|classifier\.norm"
     return [
         Row(r"encoder\.embedding\.(word|position|token_type)", r"encoder.embedding.\1.weight"),
-        Row(r"encoder\.relative_bias\.table", "encoder.relative_bias.table.weight", optional=True),
+        Row(r"encoder\.(relative_bias|relative_embedding)\.table", r"encoder.\1.table.weight", optional=True),
         Row(r"head\.decoder", "head.decoder.weight", optional=True),
         Row(rf"({norms})\.scale", r"\1.weight", optional=True),
         Row(rf"({norms})\.bias", r"\1.bias", optional=True),
@@ -65,12 +67,12 @@ def draws(config: EncoderConfig) -> list[Rule]:
     """How each of our parameters is drawn at random."""
     D, F, C = config.embed_dim, config.mlp_dim, config.num_heads * config.head_dim
     return [
-        Rule(r"encoder\.(embedding\.(word|position|token_type)|relative_bias\.table)", "table"),
+        Rule(r"encoder\.(embedding\.(word|position|token_type)|relative_(bias|embedding)\.table)", "table"),
         Rule(r"head\.decoder", "kernel", config.table_width),
         Rule(r"encoder\.embedding_projection\.kernel", "kernel", config.table_width),
         Rule(r".*\.scale", "scale"),
         Rule(r".*\.bias", "bias"),
-        Rule(r".*\.(query|key|value|gate|up|transform|dense|output)\.kernel", "kernel", D),
+        Rule(r".*\.(query|key|value|position_query|position_key|gate|up|transform|dense|output)\.kernel", "kernel", D),
         Rule(r".*\.out\.kernel", "kernel", C),
         Rule(r".*\.down\.kernel", "kernel", F),
     ]
@@ -86,7 +88,8 @@ def axes_of(site: str, form: Form) -> str:
     name = value_of(site)
     part, _, last = name.rpartition(".")
     if last in ("weight", "bias"):
-        table = re.fullmatch(r"encoder\.embedding\.(word|position|token_type)|encoder\.relative_bias\.table", part)
+        tables = r"encoder\.embedding\.(word|position|token_type)|encoder\.relative_(bias|embedding)\.table"
+        table = re.fullmatch(tables, part)
         return "" if table else "O" if last == "bias" or part.endswith("norm") else "OI"
     if part == "classifier":
         return _of_classifier(last, form.classifier)

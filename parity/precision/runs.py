@@ -155,7 +155,9 @@ def _explained(run: PrecisionRun, form: Form, bug: PrecisionBug | None) -> Preci
         return run
     trace = pair.trace(case, pair.program(bug))
     explanations = explain(trace, site, _with_each_bug(form, run.dtype, run.case))
-    return ExplainedRun(run.variant, run.case, run.dtype, run.errors, explanations) if explanations else run
+    return (
+        ExplainedRun(run.variant, run.case, run.dtype, run.errors, explanations=explanations) if explanations else run
+    )
 
 
 @functools.lru_cache(maxsize=1)  # of one encoder, mistakes are explained one after the other

@@ -48,7 +48,7 @@ class Published:
         classes = None if head.classes is None else head.classes(fields, num_classes)
         fields.finish()
         parts = Parts(
-            head=any(row.ours[0].startswith("head.") for row in head.rows),
+            head=any(row.ours[0].startswith("head.") for rows in (head.rows, *head.optional) for row in rows),
             pooler=task == "Model" and bool(head.optional),
             classifier=classes,
         )

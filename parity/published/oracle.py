@@ -4,52 +4,30 @@ Axes: R rows as transformers is given them, U columns.
 """
 
 import contextlib
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import transformers
 from torch import Tensor
+from transformers.core_model_loading import revert_weight_conversion
 
-from jax_encoder.huggingface.family import Family
+from jax_encoder.huggingface.family import Family, Head
 from parity.errors import MismatchError
+from parity.published import authors
 from parity.published.form import Published
 from parity.published.inputs import Inputs
 
-# These compute rotations, norms or the softmax in float32 whatever their dtype.
-_NARROW = ("modernbert", "eurobert")
-
-
-class _Float64Torch(ModuleType):
-    """torch, but whoever asks it for float32 gets float64."""
-
-    float = float32 = torch.float64
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-
-@contextlib.contextmanager
-def wide(family: str) -> Iterator[None]:
-    """Lets a family's code compute in float64 where it would fall back to float32."""
-    if family not in _NARROW:
-        yield
-        return
-    module: Any = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
-    plain = torch.Tensor.float
-    module.torch, torch.Tensor.float = _Float64Torch("torch"), torch.Tensor.double  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        module.torch, torch.Tensor.float = torch, plain  # type: ignore[method-assign]
+# Within their models tensors have other names than in their files, and are cut otherwise.
+_CONVERTED = ("nomic_bert", "gte")
 
 
 def build(published: Published) -> Any:
     """A model of the class, in float64 and in evaluation; within `wide`."""
+    if published.family.reference is not None:
+        return authors.build(published.architecture, published.fields, published.num_classes).double().eval()
     given = {name: value for name, value in published.fields.items() if name != "model_type"}
     config = transformers.AutoConfig.for_model(published.family.name, **given, num_labels=published.num_classes)
     config._attn_implementation = "eager"
@@ -71,7 +49,8 @@ def read(published: Published, folder: Path) -> Any:
             model, told = cls.from_pretrained(folder, **options, output_loading_info=True)
         except (OSError, RuntimeError, ValueError) as error:
             raise MismatchError(f"transformers cannot read {folder}: {error}") from error
-    missing = {name for name in told["missing_keys"] if "pooler" not in name.split(".")}
+    unused = tuple(name.removeprefix(published.family.prefix) for name in published.head.unused)
+    missing = {name for name in told["missing_keys"] if "pooler" not in name.split(".") and not name.endswith(unused)}
     if missing or told["mismatched_keys"]:
         raise MismatchError(
             f"in {folder} transformers misses {sorted(missing)}, and finds another shape of "
@@ -97,18 +76,25 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family) -> None:
+def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family, head: Head) -> None:
     """Gives a model its weights, all of them and no other.
 
     Raises:
         MismatchError: names that one side lacks, or shapes that differ.
     """
-    state = dict(model.state_dict())
+    plain = dict(model.state_dict())
+    places = _places(plain)
+    state = in_files(model, places, family)
     prefixed = {name if name in state else name.removeprefix(family.prefix): a for name, a in tensors.items()}
     word = family.prefix + next(row.theirs for row in family.embedding if row.ours == ("embedding.word",))
     tied = {family.tied: word} if model.config.tie_word_embeddings else {}
-    copies = {name: one for name, one in (family.duplicates | tied).items() if name in state and one in prefixed}
-    prefixed |= {name: prefixed[one] for name, one in copies.items()}
+    for name, one in (family.duplicates | tied).items():
+        name, one = (each if each in state else each.removeprefix(family.prefix) for each in (name, one))
+        if name in state and one in prefixed:
+            prefixed[name] = prefixed[one]
+    for name in {name for unused in head.unused for name in (unused, unused.removeprefix(family.prefix))}:
+        if name in plain:
+            prefixed.setdefault(name, plain[name].numpy())
     missing = state.keys() - prefixed.keys()
     extra = prefixed.keys() - state.keys()
     if missing or extra:
@@ -116,9 +102,32 @@ def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family) -> None:
             f"{type(model).__name__} has no weight for {sorted(missing)}, and none like {sorted(extra)}"
         )
     try:
-        model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in prefixed.items()})
+        given = {name: torch.from_numpy(np.array(array)) for name, array in prefixed.items()}
+        model.load_state_dict(_put(given, state, plain) if family.name in _CONVERTED else given)
     except RuntimeError as error:
         raise MismatchError(str(error)) from error
+
+
+def in_files(model: Any, tensors: dict[str, Tensor], family: Family) -> dict[str, Tensor]:
+    """Tensors of a model, by the names and in the pieces in which transformers writes them to a file."""
+    return revert_weight_conversion(model, tensors) if family.name in _CONVERTED else tensors
+
+
+def _places(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Every number's own place, counted through all tensors."""
+    ends = np.cumsum([tensor.numel() for tensor in tensors.values()]).tolist()
+    return {
+        name: torch.arange(end - tensor.numel(), end).reshape(tensor.shape)
+        for end, (name, tensor) in zip(ends, tensors.items(), strict=True)
+    }
+
+
+def _put(given: dict[str, Tensor], places: dict[str, Tensor], plain: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a file holds, by the names and in the pieces of the model."""
+    numbers = torch.empty(sum(tensor.numel() for tensor in plain.values()), dtype=torch.float64)
+    for name, tensor in given.items():
+        numbers[places[name].flatten()] = tensor.reshape(places[name].shape).flatten()
+    return {name: numbers[place.flatten()].reshape(place.shape) for name, place in _places(plain).items()}
 
 
 class Values(NamedTuple):
@@ -161,7 +170,9 @@ def _given(inputs: Inputs, published: Published) -> dict[str, Tensor]:
     """The case by transformers' names."""
     alone, config, offset = inputs.alone, published.config, published.config.position_offset
     arrays: dict[str, Any] = {"input_ids": alone.tokens, "attention_mask": alone.valid}
-    if alone.positions is not None:
+    if config.position_kind == "none":
+        pass  # some classes have no such argument
+    elif alone.positions is not None:
         arrays["position_ids"] = alone.positions + offset
     elif offset:
         # Left to themselves, these families count the tokens that are not padding.

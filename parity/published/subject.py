@@ -73,7 +73,11 @@ class PublishedSubject(EncoderSubject):
         }
 
     def environment(self) -> Mapping[str, str]:
-        return {**super().environment(), "transformers": transformers.__version__}
+        known = {"transformers": transformers.__version__}
+        for name in self.families:
+            if (reference := FAMILIES[name].reference) is not None:
+                known[f"reference of {name}"] = reference
+        return {**super().environment(), **known}
 
 
 class CheckpointSubject(PublishedSubject):
@@ -92,6 +96,12 @@ class CheckpointSubject(PublishedSubject):
             checkpoint = load(model)
         except InputError as error:
             raise UsageError(str(error)) from error
+        family = FAMILIES[checkpoint.family]
+        if family.reference is not None:
+            raise UsageError(
+                f"transformers has no class for {model}, a {checkpoint.architecture}: leave out --model, and "
+                f"--family {family.name} holds the family against {family.reference}"
+            )
         self.name = f"{model}, a {checkpoint.architecture}, in jax_encoder against transformers"
         self._variants = {checkpoint.architecture: CheckpointVariant(checkpoint)}
 

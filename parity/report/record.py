@@ -223,7 +223,7 @@ def _unpack_precision(run: Mapping[str, Any]) -> PrecisionRun:
     explanations = _unpack_explanations(run["explanations"])
     crash = _unpack_crash(run["crash"])
     if explanations:
-        return ExplainedRun(run["variant"], run["case"], run["dtype"], errors, explanations, crash=crash)
+        return ExplainedRun(run["variant"], run["case"], run["dtype"], errors, explanations=explanations, crash=crash)
     return PrecisionRun(run["variant"], run["case"], run["dtype"], errors, crash=crash)
 
 

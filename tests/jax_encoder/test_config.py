@@ -12,6 +12,11 @@ BUCKETS = (
     "relative_buckets must be a multiple of 4 (half for each direction, half of these for single distances) and "
     "relative_max_distance at least as large"
 )
+ROWS = (
+    "relative_buckets must be a multiple of 4 and at least 8 (half for each direction, half of these for single "
+    "distances), and relative_max_distance above a quarter of it by 2 or more"
+)
+BIAS, DISENTANGLED = {"relative_kind": "bias"}, {"relative_kind": "disentangled"}
 GROUPS = "layer_groups needs 2 entries, one per layer, numbered from 0 as they first come"
 PRESETS = ("tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base")
 
@@ -22,7 +27,7 @@ def parameters_of(config: EncoderConfig) -> int:
     norm = D * (1 + config.norm_bias)
     attention = 4 * D * NH + config.attention_bias * (3 * NH + D)
     wide = 2 if config.mlp_kind == "gated" else 1
-    mlp = (wide + 1) * D * F + config.mlp_bias * (wide * F + D)
+    mlp = (wide + 1) * D * F + config.mlp_bias * wide * F + config.mlp_down_bias * D
     rows = config.vocab_size + config.num_token_types
     rows += config.max_len + config.position_offset if config.position_kind == "learned" else 0
     norms = 2 * config.num_layers - (not config.first_attention_norm) + config.embedding_norm + config.final_norm
@@ -98,10 +103,46 @@ def test_config_is_frozen():
             {"mlm_activation": None, "mlm_transform_bias": False, "table_dim": 12},
             "table_dim needs the masked-language-model head's transform, which brings D back to E",
         ),
+        ({"dropped_token": 61}, "dropped_token must be None or a token below vocab_size, 61, got 61"),
+        ({"dropped_token": True}, "dropped_token must be None or a token below vocab_size, 61, got True"),
+        (
+            {"rope_frequencies": (1.0,) * 4},
+            "rope_frequencies need one rope_theta for all layers and 4 entries, half of head_dim 8, got rope_thetas () "
+            "and 4 entries",
+        ),
+        (
+            {"position_kind": "rotary", "rope_thetas": (1e4, 1e4), "rope_frequencies": (1.0, 0.1, 0.01, 0.0)},
+            "rope_frequencies must be above 0 and finite, got (1.0, 0.1, 0.01, 0.0)",
+        ),
         ({"num_key_value_heads": 2}, "num_key_value_heads must divide num_heads, 3, got 2"),
-        ({"relative_buckets": 6, "relative_max_distance": 20}, f"{BUCKETS}, got 6 and 20"),
-        ({"relative_buckets": 8, "relative_max_distance": 7}, f"{BUCKETS}, got 8 and 7"),
-        ({"relative_max_distance": 20}, "relative_max_distance must be 0 without buckets, got 20"),
+        (BIAS | {"relative_buckets": 6, "relative_max_distance": 20}, f"{BUCKETS}, got 6 and 20"),
+        (BIAS | {"relative_buckets": 8, "relative_max_distance": 7}, f"{BUCKETS}, got 8 and 7"),
+        (BIAS, f"{BUCKETS}, got 0 and 0"),
+        (DISENTANGLED | {"relative_buckets": 4, "relative_max_distance": 20}, f"{ROWS}, got 4 and 20"),
+        (DISENTANGLED | {"relative_buckets": 10, "relative_max_distance": 20}, f"{ROWS}, got 10 and 20"),
+        (DISENTANGLED | {"relative_buckets": 32, "relative_max_distance": 9}, f"{ROWS}, got 32 and 9"),
+        (
+            {"relative_buckets": 8, "relative_max_distance": 8},
+            "relative_buckets is of a table and must be 0 for relative_kind=None, got 8",
+        ),
+        (
+            {"relative_kind": "linear", "relative_max_distance": 20},
+            "relative_max_distance is of a table and must be 0 for relative_kind='linear', got 20",
+        ),
+        (
+            {"relative_kind": "linear", "relative_norm": True},
+            "relative_norm=True needs relative_kind='disentangled', got 'linear'",
+        ),
+        ({"relative_projections": True}, "relative_projections=True needs relative_kind='disentangled', got None"),
+        (
+            DISENTANGLED
+            | {"relative_buckets": 8, "relative_max_distance": 8, "position_kind": "rotary", "rope_thetas": (1e4, 1e4)},
+            "relative_kind='disentangled' scores queries and keys as they are: position_kind='rotary' turns them",
+        ),
+        (
+            {"relative_kind": "rope"},
+            "relative_kind must be one of bias, disentangled, linear, or None for nothing, got 'rope'",
+        ),
         ({"layer_groups": (0,)}, f"{GROUPS}, got (0,)"),
         ({"layer_groups": (1, 0)}, f"{GROUPS}, got (1, 0)"),
         (

@@ -10,7 +10,7 @@ from tokenizers import processors
 
 import jax_encoder
 from jax_encoder import masks
-from jax_encoder.encode import TextEncoder
+from jax_encoder.encode import TextEncoder, positions
 from jax_encoder.errors import InputError
 from jax_encoder.sentence.modules import Normalize, Pooling, Rows, pool
 from tests.jax_encoder.helpers import CONFIG, MEAN, checkpoint, write_checkpoint, write_json, write_modules
@@ -57,7 +57,9 @@ def test_several_modes_are_joined():
 VARIANTS = {
     "bert": CONFIG,
     "position_offset": dataclasses.replace(CONFIG, position_offset=2, num_token_types=0),
-    "relative": dataclasses.replace(CONFIG, relative_buckets=8, relative_max_distance=16, num_token_types=0),
+    "relative": dataclasses.replace(
+        CONFIG, relative_kind="bias", relative_buckets=8, relative_max_distance=16, num_token_types=0
+    ),
     "rotary_windows": dataclasses.replace(
         CONFIG, position_kind="rotary", rope_thetas=(100.0, 50.0), windows=(2, None), num_token_types=0
     ),
@@ -80,8 +82,9 @@ def means(encoder: TextEncoder, texts: list[str]) -> np.ndarray:
 def test_texts_in_one_row_do_not_see_each_other(variant):
     encoder = TextEncoder(checkpoint(VARIANTS[variant]), MEAN, dtype=jnp.float64)
     vectors = encoder.encode(MIXED)
-    assert vectors.dtype == np.float32
-    np.testing.assert_allclose(vectors, means(encoder, MIXED), rtol=1e-6, atol=1e-6)
+    assert vectors.dtype == np.float64
+    assert TextEncoder(checkpoint(VARIANTS[variant]), MEAN).encode(["cat"]).dtype == np.float32
+    np.testing.assert_allclose(vectors, means(encoder, MIXED), rtol=1e-12, atol=1e-12)
 
 
 def test_texts_come_back_in_their_order_from_batches_of_all_widths():
@@ -147,6 +150,28 @@ def test_the_prompt_and_lower_case():
     np.testing.assert_array_equal(lower.encode(["The DOG"]), encoder.encode(["the dog"]))
 
 
+def test_texts_are_shown_as_they_are_read():
+    encoder, short = TextEncoder(checkpoint(), MEAN), TextEncoder(checkpoint(), MEAN._replace(max_length=7))
+    prompted = TextEncoder(checkpoint(), MEAN._replace(prompts={"a": "we saw "}, default_prompt="a"))
+    assert prompted.read(["a dog"])[0].ids == encoder.read(["we saw a dog"])[0].ids
+    assert prompted.read([("a dog", "cat")])[0].ids == encoder.read([("a dog", "cat")])[0].ids
+    one, two = short.read(["a dog ran over the old river", ("a dog", "the cat ran over the old river")])
+    assert len(one) == len(two) == 7
+    assert (two.tokens[0], two.tokens.count("[SEP]"), two.tokens[-1]) == ("[CLS]", 2, "[SEP]")
+    assert two.type_ids == sorted(two.type_ids) != [0] * 7
+    with pytest.raises(InputError, match="is not Unicode"):
+        encoder.read([("a", "\ud83d")])
+
+
+def test_a_padding_token_in_a_text_has_no_position_of_its_own():
+    """As in RoBERTa, which numbers what is not the padding token: transformers' create_position_ids_from_input_ids."""
+    ids = jnp.asarray([[5, 1, 6, 7, 8, 1, 1, 9, 0]], jnp.int32)
+    segments = jnp.asarray([[1, 1, 1, 2, 2, 2, 2, 2, 0]], jnp.int32)
+    counted = positions(ids, segments, dataclasses.replace(CONFIG, position_offset=2))
+    assert counted[0, :8].tolist() == [0, -1, 1, 0, 1, -1, -1, 2]
+    assert positions(ids, segments, CONFIG)[0, :8].tolist() == [0, 1, 2, 0, 1, 2, 3, 4]
+
+
 def test_token_types_are_the_tokenizers():
     typed = checkpoint()
     special = [(name, typed.tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
@@ -159,7 +184,7 @@ def test_token_types_are_the_tokenizers():
     ids, types = (jnp.asarray([values], jnp.int32) for values in (read.ids, read.type_ids))
     run = typed.model(dtype=jnp.float64).encoder
     expected = run(ids, masks.from_segments(jnp.ones_like(ids)), token_types_BT=types)[0]
-    np.testing.assert_allclose(encoder.encode(["a dog ran"]), expected.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(encoder.encode(["a dog ran"]), expected.mean(axis=1), rtol=1e-12)
     one = dataclasses.replace(typed, config=dataclasses.replace(CONFIG, num_token_types=1))
     one.params["encoder.embedding.token_type"] = one.params["encoder.embedding.token_type"][:1]
     with pytest.raises(

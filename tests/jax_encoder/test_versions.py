@@ -34,6 +34,18 @@ ENCODER_2 = """{
   "mlm_activation": "relu", "mlm_transform_bias": false, "mlm_decoder_bias": false, "mlm_tied": false,
   "embedding_dropout": 0.1, "attention_dropout": 0.1, "residual_dropout": 0.1, "init_std": 0.02, "scan_layers": true
 }"""
+ENCODER_3 = """{
+  "vocab_size": 61, "max_len": 37, "embed_dim": 20, "table_dim": null, "num_layers": 2, "layer_groups": [0, 1],
+  "num_heads": 3, "num_key_value_heads": 3, "head_dim": 8, "mlp_dim": 28, "num_token_types": 0, "dropped_token": 5,
+  "position_kind": "none", "position_offset": 0, "relative_kind": "disentangled", "relative_buckets": 8,
+  "relative_max_distance": 20, "relative_norm": true, "relative_projections": true,
+  "rope_thetas": [], "rope_frequencies": [], "windows": [null, null],
+  "norm_order": "post", "norm_kind": "layer", "norm_eps": 1e-07, "norm_bias": true, "embedding_norm": true,
+  "first_attention_norm": true, "final_norm": false, "mlp_kind": "gated", "activation": "gelu_tanh",
+  "attention_bias": true, "scale_scores": false, "mlp_bias": false, "mlp_down_bias": true,
+  "mlm_activation": "relu", "mlm_transform_bias": false, "mlm_decoder_bias": false, "mlm_tied": false,
+  "embedding_dropout": 0.1, "attention_dropout": 0.1, "residual_dropout": 0.1, "init_std": 0.02, "scan_layers": true
+}"""
 TRAINING_1 = """{
   "steps": 20, "batch_size": 4, "accumulate": 1, "seed": 0, "eval_every": 10, "checkpoint_every": 10, "keep": 5,
   "verify": false,
@@ -65,15 +77,24 @@ def test_the_first_version_had_no_other_encoders():
     assert EncoderConfig.from_json(changed(other, version=1)) == read
 
 
-def test_the_second_version_wrote_no_version():
-    read = EncoderConfig.from_json(ENCODER_2)
-    expected = json.loads(ENCODER_2)
+@pytest.mark.parametrize(("text", "version"), [(ENCODER_2, 2), (ENCODER_3, 3)])
+def test_a_version_is_told_by_its_fields(text, version):
+    read = EncoderConfig.from_json(text)
+    expected = json.loads(text)
     assert {name: json.loads(json.dumps(getattr(read, name))) for name in expected} == expected
-    assert EncoderConfig.from_json(changed(ENCODER_2, version=2)) == read
+    assert EncoderConfig.from_json(changed(text, version=version)) == read
+
+
+def test_the_second_version_had_one_relative_kind_and_one_bias_of_the_mlp():
+    read = EncoderConfig.from_json(ENCODER_2)
+    assert (read.relative_kind, read.relative_norm, read.relative_projections) == ("bias", False, False)
+    assert (read.scale_scores, read.mlp_down_bias) == (True, True)
+    read = EncoderConfig.from_json(changed(ENCODER_2, relative_buckets=0, relative_max_distance=0, mlp_bias=False))
+    assert (read.relative_kind, read.mlp_down_bias) == (None, False)
 
 
 def test_todays_version_says_so():
-    assert json.loads(MINI.to_json())["version"] == 2
+    assert json.loads(MINI.to_json())["version"] == 3
     assert next(iter(json.loads(MINI.to_json()))) == "version"
     assert PretrainConfig().to_dict()["version"] == 2
 
@@ -82,9 +103,9 @@ def test_todays_version_says_so():
     ("text", "message"),
     [
         (
-            changed(ENCODER_2, version=3),
-            "the encoder config is of version 3, written by a newer version of jax-encoder: this one reads versions up "
-            "to 2; upgrade it",
+            changed(ENCODER_2, version=4),
+            "the encoder config is of version 4, written by a newer version of jax-encoder: this one reads versions up "
+            "to 3; upgrade it",
         ),
         (
             changed(ENCODER_2, version="2.0"),
@@ -94,8 +115,8 @@ def test_todays_version_says_so():
             changed(ENCODER_2, version=0),
             "the encoder config must have a whole number of at least 1 as version, got 0",
         ),
-        (changed(ENCODER_1, table_dim=None), "the encoder config has unknown fields [] and lacks ['layer_groups', "),
-        (changed(ENCODER_1, depth=3), "the encoder config has unknown fields ['depth'] and lacks ['layer_groups', "),
+        (changed(ENCODER_1, table_dim=None), "the encoder config has unknown fields [] and lacks ['dropped_token', "),
+        (changed(ENCODER_1, depth=3), "the encoder config has unknown fields ['depth'] and lacks ['dropped_token', "),
         (changed(ENCODER_2, version=1), "the encoder config has unknown fields ['layer_groups', "),
         (changed(ENCODER_1, version=2), "the encoder config has unknown fields [] and lacks ['layer_groups', "),
         (

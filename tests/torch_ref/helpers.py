@@ -29,13 +29,41 @@ MODERN = dataclasses.replace(
     activation="silu",
     attention_bias=False,
     mlp_bias=False,
+    mlp_down_bias=False,
     mlm_activation="silu",
     mlm_transform_bias=False,
 )
 SINUSOIDAL = dataclasses.replace(
     TINY, position_kind="sinusoidal", norm_order="pre", norm_kind="rms", embedding_norm=False, activation="gelu_tanh"
 )
-VARIANTS = {"tiny": TINY, "modern": MODERN, "sinusoidal": SINUSOIDAL}
+DISENTANGLED = dataclasses.replace(
+    TINY,
+    position_kind="none",
+    relative_kind="disentangled",
+    relative_buckets=8,
+    relative_max_distance=6,
+    relative_norm=True,
+    num_token_types=0,
+)
+ALIBI = dataclasses.replace(TINY, position_kind="none", relative_kind="linear", mlp_kind="gated", mlp_bias=False)
+ESM = dataclasses.replace(
+    TINY,
+    num_token_types=0,
+    dropped_token=5,
+    position_kind="rotary",
+    rope_thetas=(100.0, 100.0),
+    rope_frequencies=(1.0, 0.3, 0.125, 0.03),
+    norm_order="pre",
+    final_norm=True,
+)
+VARIANTS = {
+    "tiny": TINY,
+    "modern": MODERN,
+    "sinusoidal": SINUSOIDAL,
+    "disentangled": DISENTANGLED,
+    "alibi": ALIBI,
+    "esm": ESM,
+}
 
 
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:

@@ -29,6 +29,7 @@ MODERNBERT = dataclasses.replace(
     mlp_kind="gated",
     attention_bias=False,
     mlp_bias=False,
+    mlp_down_bias=False,
     mlm_transform_bias=False,
 )
 

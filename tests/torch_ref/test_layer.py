@@ -57,7 +57,13 @@ def copy_torch_layer(theirs: nn.TransformerEncoderLayer, ours: nn.Module) -> Non
 @pytest.mark.parametrize("norm_order", ["post", "pre"])
 def test_layer_equals_torch_encoder_layer(norm_order, activation, bias):
     config = dataclasses.replace(
-        SQUARE, norm_order=norm_order, activation=activation, attention_bias=bias, mlp_bias=bias, norm_bias=bias
+        SQUARE,
+        norm_order=norm_order,
+        activation=activation,
+        attention_bias=bias,
+        mlp_bias=bias,
+        mlp_down_bias=bias,
+        norm_bias=bias,
     )
     theirs = randomise(
         nn.TransformerEncoderLayer(
@@ -129,7 +135,7 @@ def test_layer_norm_survives_a_large_mean():
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("kind", ["dense", "gated"])
 def test_mlp_is_its_formula(kind, activation, bias):
-    config = dataclasses.replace(TINY, mlp_kind=kind, activation=activation, mlp_bias=bias)
+    config = dataclasses.replace(TINY, mlp_kind=kind, activation=activation, mlp_bias=bias, mlp_down_bias=bias)
     mlp, x_BTD, act = randomise(MLP(config)), normal(2, 4, 20), ACTIVATIONS[activation]
     output_BTD, taps = mlp(x_BTD)
     hidden_BTF = act(mlp.gate(x_BTD)) * mlp.up(x_BTD) if kind == "gated" else act(mlp.up(x_BTD))

@@ -1,6 +1,6 @@
 """BERT: Devlin et al. (2019), https://arxiv.org/abs/1810.04805; transformers' BertModel and its heads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jax_encoder import presets
@@ -35,17 +35,25 @@ LEFTOVERS = (
 ABSOLUTE = {"position_embedding_type": (("absolute",), "positions would be relative, in a form of their own")}
 
 
-def read_common(known: Iterable[Option], fields: Fields) -> dict[str, Any]:
-    """The encoder's fields that BERT's relatives share, and those that they have besides."""
+def read_common(
+    known: Iterable[Option], fields: Fields, positions: Mapping[str, tuple[tuple[Any, ...], str]] = ABSOLUTE
+) -> dict[str, Any]:
+    """The encoder's fields that BERT's relatives share, and those that they have besides.
+
+    Args:
+        known: which fields.
+        fields: of the config.
+        positions: what they must say of positions.
+    """
     values = options.read(known, fields)
     fields.ignore(*LEFTOVERS)
-    fields.must(ABSOLUTE)
+    fields.must(positions)
     if values.get("num_token_types") == 0:  # without that table these classes of transformers cannot run
         fields.refuse("type_vocab_size=0: must be at least 1, the type that every token has by default")
         values["num_token_types"] = 1
     heads = options.heads(fields, values, "hidden_size", "num_attention_heads")
     derived = {"mlm_activation": values["activation"], "embedding_dropout": values["residual_dropout"]}
-    return presets.BERT | values | options.layers(values["num_layers"]) | heads | derived
+    return presets.BERT | derived | values | options.layers(values["num_layers"]) | heads
 
 
 _OPTIONS = (*COMMON, TOKEN_TYPES)

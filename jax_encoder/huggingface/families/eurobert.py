@@ -29,7 +29,7 @@ _OPTIONS = (
     Option("norm_eps", "rms_norm_eps", 1e-5),
     options.activation("activation", "hidden_act", "silu"),
     options.switch("attention_bias", "attention_bias", False),
-    # One field for the MLP and for the decoder.
+    # One field for the whole MLP and for the decoder.
     options.switch("mlp_bias", "mlp_bias", False),
     options.switch("mlm_tied", "tie_word_embeddings", False),
     Option("attention_dropout", "attention_dropout", 0.0),
@@ -61,6 +61,7 @@ def _read(fields: Fields) -> EncoderConfig:
             "num_key_value_heads": key_values,
             "head_dim": fields.number_or_null("head_dim", dim // heads),
             "rope_thetas": (theta,) * layers,
+            "mlp_down_bias": values["mlp_bias"],
             "mlm_decoder_bias": values["mlp_bias"],
         }
     )

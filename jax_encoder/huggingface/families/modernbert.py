@@ -45,6 +45,7 @@ def _read(fields: Fields) -> EncoderConfig:
         *("classifier_dropout", "classifier_pooling", "repad_logits_with_grad", "position_embedding_type"),
         "layer_norm_eps",
     )
+    values["mlp_down_bias"] = values["mlp_bias"]
     layers = values["num_layers"]
     heads = options.heads(fields, values, "hidden_size", "num_attention_heads")
     return EncoderConfig(**presets.MODERNBERT | values | options.layers(layers) | heads | _kinds(fields, layers))

@@ -25,6 +25,7 @@ def _read(fields: Fields) -> EncoderConfig:
             "max_len": common["max_len"] - _OFFSET,
             "position_offset": _OFFSET,
             "num_token_types": 0,
+            "relative_kind": "bias",
             "relative_buckets": _BUCKETS,
             "relative_max_distance": _MAX_DISTANCE,
             "mlm_activation": "gelu_exact",

@@ -92,14 +92,28 @@ def embeds_positions(config: EncoderConfig) -> bool:
 
 
 @on
+def rounded_frequencies(config: EncoderConfig) -> bool:
+    """Some rotary frequency is not its base's: rounding leaves 1 as it is."""
+    width = config.head_dim
+    return any(own != config.rope_thetas[0] ** (-2 * pair / width) for pair, own in enumerate(config.rope_frequencies))
+
+
+@on
 def has_relative_bias(config: EncoderConfig) -> bool:
-    return config.relative_buckets > 0
+    """A table has one number per head for every range of distances."""
+    return config.relative_kind == "bias"
+
+
+@on
+def scores_are_one_product(config: EncoderConfig) -> bool:
+    """Of a query and a key; disentangled scores are the sum of three."""
+    return config.relative_kind != "disentangled"
 
 
 @on
 def long_ranges(config: EncoderConfig) -> bool:
     """Some range holds several of the distances that the cases have."""
-    return config.relative_buckets > 4 and config.relative_buckets // 4 < LEAST_LENGTH - 1
+    return 4 < config.relative_buckets < 4 * (LEAST_LENGTH - 1)
 
 
 @on

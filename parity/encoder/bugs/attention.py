@@ -27,7 +27,14 @@ from parity.encoder.bugs.plant import (
 from torch_ref import masks
 from torch_ref.attention import Attention
 
-_QKV = r"layers\.\d+\.attention\.(query|key|value)"
+_QKV = r"layers\.\d+\.attention\.(query|key|value|relative\.position_(query|key))"
+# Where a projection is used: disentangled attention may put the distances through it, too.
+_USES = {
+    "query": r"(query|relative\.position_query)",
+    "key": r"(key|relative\.position_key)",
+    "value": "value",
+    "out": "output",
+}
 
 
 def _site(name: str, layer: str = r"\d+") -> str:
@@ -49,6 +56,12 @@ def _scaled(factor: Any) -> tuple[Plant, Plant]:
     return plant, in_jax
 
 
+def _scaled_anyway(model: Any, _: Patch) -> None:
+    products = 1 if applies.scores_are_one_product(model.form) else 3
+    for attention in every(model, Attention):
+        attention.divisor = math.sqrt(products * attention.head_dim)
+
+
 def _heads_behind_channels(self: Attention, x: Tensor) -> Tensor:
     return x.unflatten(-1, (self.head_dim, -1)).transpose(2, 3)
 
@@ -57,7 +70,7 @@ def _our_heads_behind_channels(plot: JaxPlot, _: Patch) -> None:
     def reordered(array: np.ndarray) -> np.ndarray:
         return array.reshape(*array.shape[:-2], array.shape[-1], array.shape[-2]).swapaxes(-1, -2)
 
-    for name in ("query", "key", "value"):
+    for name in ("query", "key", "value", "position_query", "position_key"):
         plot.change(f"attention.{name}.kernel", reordered)
         plot.change(f"attention.{name}.bias", reordered)
 
@@ -114,13 +127,13 @@ def _causal(plain: Callable) -> Callable:
     return lambda mask, width: plain(mask, width).tril()
 
 
-def _bias_dropped(name: str, site: str, **rest: Any) -> ModelBug:
+def _bias_dropped(name: str, **rest: Any) -> ModelBug:
     return ModelBug(
         name=f"{name}-bias-dropped",
         mistake=f"the bias of the {'output' if name == 'out' else name} projection not loaded",
-        where=_site(site),
-        plant=zero(f"attention.{name}.bias"),
-        in_jax=lambda plot, _: plot.change(f"attention.{name}.bias", lambda bias: bias * 0),
+        where=_site(_USES[name]),
+        plant=zero(f".attention.{name}.bias"),
+        in_jax=lambda plot, _: plot.change(f".attention.{name}.bias", lambda bias: bias * 0),
         applies=applies.has(attention_bias=True),
         **rest,
     )
@@ -130,7 +143,7 @@ def _swap(name: str, one: str, other: str, **rest: Any) -> ModelBug:
     return ModelBug(
         name=name,
         mistake=f"{one} projection uses the {other} weights, and the reverse",
-        where=_site(f"({one}|{other})"),
+        where=_site(f"({_USES[one]}|{_USES[other]})"),
         plant=swapped(Attention, one, other),
         in_jax=lambda plot, _: plot.swap(f"attention.{one}.", f"attention.{other}."),
         **rest,
@@ -140,7 +153,8 @@ def _swap(name: str, one: str, other: str, **rest: Any) -> ModelBug:
 def _scale_bug(name: str, mistake: str, factor: Any) -> ModelBug:
     plant, in_jax = _scaled(factor)
     other = applies.on(lambda config: factor(config.embed_dim, config.head_dim) != 1)
-    return ModelBug(name=name, mistake=mistake, where=_site("scores"), plant=plant, in_jax=in_jax, applies=other)
+    needs = applies.every(other, applies.has(scale_scores=True), applies.scores_are_one_product)
+    return ModelBug(name=name, mistake=mistake, where=_site("scores"), plant=plant, in_jax=in_jax, applies=needs)
 
 
 ATTENTION_BUGS = (
@@ -160,7 +174,7 @@ ATTENTION_BUGS = (
         plant=_one_head,
         # A bias or a mask of dropout for every head, and keys that heads share, do not fit one head.
         applies=applies.every(
-            applies.several_heads, applies.own_keys, applies.keeps_all_weights, applies.has(relative_buckets=0)
+            applies.several_heads, applies.own_keys, applies.keeps_all_weights, applies.has(relative_kind=None)
         ),
     ),
     ModelBug(
@@ -182,15 +196,22 @@ ATTENTION_BUGS = (
             where=_site(site),
             plant=_transposed(name),
         )
-        for name, site in (("query", "query"), ("key", "key"), ("value", "value"), ("out", "output"))
+        for name, site in _USES.items()
     ),
     _scale_bug("scale-embed-dim", "scores scaled by 1/sqrt(D) for 1/sqrt(H)", lambda D, H: math.sqrt(H / D)),
     _scale_bug("scale-missing", "scores not scaled", lambda D, H: math.sqrt(H)),
     _scale_bug("scale-twice", "scores scaled twice", lambda D, H: 1 / math.sqrt(H)),
-    _bias_dropped("query", "query"),
-    _bias_dropped("key", "key"),
-    _bias_dropped("value", "value"),
-    _bias_dropped("out", "output"),
+    ModelBug(
+        name="scale-added",
+        mistake="scores scaled by 1/sqrt(H) where they are not, as in T5",
+        where=_site(r"(scores|relative\.(content_to_position|position_to_content))"),
+        first=_site("scores", "0"),
+        plant=_scaled_anyway,
+        in_jax=lambda plot, _: plot.configure(scale_scores=True),
+        variant="t5",
+        applies=applies.has(scale_scores=False),
+    ),
+    *map(_bias_dropped, _USES),
     ModelBug(
         name="softmax-low-precision",
         mistake="softmax in bfloat16",

@@ -22,7 +22,8 @@ from torch_ref.norm import Norm
 
 # What norms read.
 _NORMED = (
-    r"embedding\.(total|norm)|embedding_projection|layers\.\d+\.((attention|mlp)_residual|mlp_norm)|\w+\.activation"
+    r"embedding\.(total|norm)|embedding_projection|layers\.\d+\.((attention|mlp)_residual|mlp_norm)|\w+\.activation|"
+    r"encoder\.relative_embedding\.table\.weight"
 )
 _WORD = r"encoder\.embedding\.word\.weight"
 

@@ -11,6 +11,7 @@ from parity.encoder.bugs.masks import MASK_BUGS
 from parity.encoder.bugs.mlp import MLP_BUGS
 from parity.encoder.bugs.model import ModelBug
 from parity.encoder.bugs.norm import NORM_BUGS
+from parity.encoder.bugs.relative import RELATIVE_BUGS
 from parity.encoder.bugs.rotary import ROTARY_BUGS
 from parity.encoder.bugs.sharing import SHARING_BUGS
 from parity.errors import UsageError
@@ -21,6 +22,7 @@ MODEL_BUGS: tuple[ModelBug, ...] = (
     *MLP_BUGS,
     *ATTENTION_BUGS,
     *ROTARY_BUGS,
+    *RELATIVE_BUGS,
     *MASK_BUGS,
     *DROPOUT_BUGS,
     *EMBEDDING_BUGS,

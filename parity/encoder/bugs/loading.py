@@ -13,7 +13,7 @@ from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch
 from parity.encoder.bugs.plant import patched, zero
 
 # What the embeddings and what stands on the layers compute from parameters.
-_TABLES = r"embedding\.(word|position|token_type|norm)|embedding_projection|relative_bias|final_norm"
+_TABLES = r"embedding\.(word|position|token_type|norm)|embedding_projection|relative_(bias|embedding)|final_norm"
 _HEADS = r"head\.\w+|pooler\.dense|classifier\.(transform|norm|logits)"
 
 
@@ -99,7 +99,8 @@ LOADING_BUGS = (
         name="matmul-float32",
         mistake="products in float32",
         source="jax#9973",
-        where=r"layers\.\d+\.(attention\.(query|key|value|output)|mlp\.(pre_activation|up|output))|embedding_projection|"
+        where=r"layers\.\d+\.(attention\.(query|key|value|relative\.position_(query|key)|output)|"
+        r"mlp\.(pre_activation|up|output))|embedding_projection|"
         r"head\.transform|pooler\.dense|classifier\.(transform|logits)",
         plant=_in_float32,
         first=r"layers\.0\.attention\.query",

@@ -134,6 +134,6 @@ MLP_BUGS = (
         where=r"layers\.\d+\.mlp\.output",
         plant=zero("mlp.down.bias"),
         in_jax=lambda plot, _: plot.change("mlp.down.bias", lambda bias: bias * 0),
-        applies=applies.has(mlp_bias=True),
+        applies=applies.has(mlp_down_bias=True),
     ),
 )

@@ -16,7 +16,7 @@ from torch_ref.layer import PostNormLayer
 from torch_ref.norm import Norm
 
 # Every norm of a model.
-NORMS = r"embedding\.norm|layers\.\d+\.(attention|mlp)_norm|final_norm|(head|classifier)\.norm"
+NORMS = r"embedding\.norm|relative_embedding|layers\.\d+\.(attention|mlp)_norm|final_norm|(head|classifier)\.norm"
 # What a layer of the other order computes from something else.
 _ORDER = (
     r"layers\.\d+\.(attention\.(query|key|value)|(attention|mlp)_(residual|norm)|mlp\.\w+)|final_norm|output|"

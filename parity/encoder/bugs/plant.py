@@ -1,6 +1,5 @@
 """Ways to plant a mistake in the reference."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -66,11 +65,9 @@ def swapped(kind: type, one: str, other: str) -> Plant:
 def matched(scores_to_weights: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], scale: float = 1.0) -> Plant:
     """Another way from scores and mask to masked scores and weights, or another scale of the scores."""
 
-    def _match(
-        self: Attention, query_BTNH: Tensor, key_BSNH: Tensor, mask_BTS: Tensor, bias_NTS: Tensor | None
-    ) -> Match:
-        scores_BNTS = query_BTNH.transpose(1, 2) @ key_BSNH.permute(0, 2, 3, 1) / math.sqrt(self.head_dim) * scale
-        biased_BNTS = None if bias_NTS is None else scores_BNTS + bias_NTS
+    def _match(self: Attention, query_BTNH: Tensor, key_BSNH: Tensor, mask_BTS: Tensor, offset: Tensor | None) -> Match:
+        scores_BNTS = query_BTNH.transpose(1, 2) @ key_BSNH.permute(0, 2, 3, 1) / self.divisor * scale
+        biased_BNTS = None if offset is None else scores_BNTS + offset
         open_BNTS = scores_BNTS if biased_BNTS is None else biased_BNTS
         return Match(scores_BNTS, biased_BNTS, *scores_to_weights(open_BNTS, mask_BTS[:, None]))
 

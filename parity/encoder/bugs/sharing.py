@@ -79,7 +79,7 @@ SHARING_BUGS = (
         plant=wrapped(torch_ref.relative, "bucket", _never_longer),
         in_jax=wrapped(jax_encoder.relative, "buckets", _never_longer),
         variant="relative",
-        applies=applies.long_ranges,
+        applies=applies.every(applies.has_relative_bias, applies.long_ranges),
     ),
     ModelBug(
         name="relative-first-layer-only",
@@ -93,7 +93,7 @@ SHARING_BUGS = (
     ModelBug(
         name="keys-in-turn",
         mistake="shared keys and values dealt to the query heads in turn instead of to neighbours",
-        where=r"layers\.\d+\.attention\.(scores|context)",
+        where=r"layers\.\d+\.attention\.(scores|context|relative\.(position_key|position_to_content))",
         plant=patched(Attention, "_share", _heads_in_turn),
         in_jax=patched(jax_encoder.attention.Attention, "_shared", _our_heads_in_turn),
         variant="shared-keys",

@@ -46,9 +46,22 @@ SMALL: dict[str, dict[str, Any]] = {
     "electra": _SIZES | {"embedding_size": 8},
     "albert": _SIZES | {"embedding_size": 8, "num_hidden_groups": 2},
     "mpnet": _SIZES,
+    "deberta-v2": _SIZES
+    | {"relative_attention": True, "position_buckets": 6, "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"}
+    | {"share_att_key": False, "position_biased_input": False, "type_vocab_size": 0},
+    "t5": {"vocab_size": 31, "d_model": 12, "num_layers": 2, "num_heads": 3, "d_kv": 5, "d_ff": 20, "n_positions": 17}
+    | {"feed_forward_proj": "gated-gelu"},
     "modernbert": _SIZES | _IDS,
+    "esm": _SIZES | {"position_embedding_type": "rotary", "token_dropout": True, "pad_token_id": 1, "mask_token_id": 4},
+    "xlm-roberta-xl": _SIZES,
+    "nomic_bert": _SIZES,
+    "gte": _SIZES,
+    "neobert": {name: size for name, size in _SIZES.items() if name != "max_position_embeddings"}
+    | {"max_length": 17, "pad_token_id": 1, "norm_eps": 1e-6},
     "eurobert": _SIZES | {"num_attention_heads": 6, "num_key_value_heads": 3, "mlp_bias": True} | _IDS,
 }
+# Of classes that no transformers has: what their model type's config lacks.
+_OF_AUTHORS = {"JinaBert": {"position_embedding_type": "alibi", "feed_forward_type": "geglu"}, "NeoBERT": {}}
 CLASSES = [
     (model_type, begins + suffix)
     for family in huggingface.FAMILIES.values()
@@ -58,18 +71,32 @@ CLASSES = [
 
 
 def save_with_transformers(architecture: str, model_type: str, folder: Path, **fields: Any) -> None:
-    """A tiny model of transformers' class, every parameter random, as transformers writes it."""
+    """A tiny model of transformers' class, or of its authors', every parameter random, as transformers writes it."""
     import torch
     import transformers
 
-    config = transformers.AutoConfig.for_model(model_type, **SMALL[model_type] | fields)
-    model = getattr(transformers, architecture)(config)
+    from parity.published import authors
+
+    apart = next((own for name, own in _OF_AUTHORS.items() if architecture.startswith(name)), None)
+    values = SMALL[model_type] | (apart or {}) | fields
+    if apart is None:
+        model = getattr(transformers, architecture)(transformers.AutoConfig.for_model(model_type, **values))
+    else:
+        model = authors.build(architecture, values, num_classes=2)
     drawn = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for param in model.parameters():
             param.normal_(generator=drawn)
     transformers.utils.logging.disable_progress_bar()
+    if model_type == "neobert":  # a module and no more
+        tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+        write(
+            folder, {"model_type": model_type, "dtype": "float32", **values, "architectures": [architecture]}, tensors
+        )
+        return
     model.save_pretrained(folder)
+    if apart is not None:
+        (folder / CONFIG).write_text(json.dumps(fields_in(folder) | apart | {"architectures": [architecture]}))
 
 
 def tensors_in(folder: Path) -> dict[str, np.ndarray]:

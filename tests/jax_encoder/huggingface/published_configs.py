@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tests.jax_encoder.huggingface.newer_configs import NEWER
+
 # config.json as published, in the order bert, roberta, ...; what only names token ids or versions is cut where it is
 # of no other kind than a neighbour's.
 _BASE = {
@@ -47,7 +49,7 @@ _ELECTRA = {
     "type_vocab_size": 2,
     "vocab_size": 30522,
 }
-PUBLISHED: dict[str, dict[str, Any]] = {
+PUBLISHED: dict[str, dict[str, Any]] = NEWER | {
     "bert-base-uncased": {**_BERT, "gradient_checkpointing": False, "vocab_size": 30522},
     "bert-base-multilingual-cased": {
         **_BERT,
@@ -185,6 +187,66 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "torch_dtype": "float32",
         "transformers_version": "4.47.0.dev0",
         "vocab_size": 50368,
+    },
+    "microsoft/deberta-v3-base": {
+        **_BASE,
+        "layer_norm_eps": 1e-07,
+        "max_position_embeddings": 512,
+        "max_relative_positions": -1,
+        "model_type": "deberta-v2",
+        "norm_rel_ebd": "layer_norm",
+        "pos_att_type": "p2c|c2p",
+        "position_biased_input": False,
+        "position_buckets": 256,
+        "relative_attention": True,
+        "share_att_key": True,
+        "type_vocab_size": 0,
+        "vocab_size": 128100,
+    },
+    "sentence-transformers/sentence-t5-base": {
+        "architectures": ["T5EncoderModel"],
+        "d_ff": 3072,
+        "d_kv": 64,
+        "d_model": 768,
+        "decoder_start_token_id": 0,
+        "dropout_rate": 0.1,
+        "eos_token_id": 1,
+        "feed_forward_proj": "relu",
+        "gradient_checkpointing": False,
+        "initializer_factor": 1.0,
+        "is_encoder_decoder": True,
+        "layer_norm_epsilon": 1e-06,
+        "model_type": "t5",
+        "n_positions": 512,
+        "num_decoder_layers": 12,
+        "num_heads": 12,
+        "num_layers": 12,
+        "output_past": True,
+        "pad_token_id": 0,
+        "relative_attention_num_buckets": 32,
+        "task_specific_params": {"summarization": {"early_stopping": True, "prefix": "summarize: "}},
+        "torch_dtype": "float16",
+        "transformers_version": "4.11.3",
+        "use_cache": True,
+        "vocab_size": 32128,
+    },
+    "jinaai/jina-embeddings-v2-base-en": {
+        **_BERT,
+        "architectures": ["JinaBertForMaskedLM"],
+        "attention_probs_dropout_prob": 0.0,
+        "auto_map": {
+            "AutoConfig": "jinaai/jina-bert-implementation--configuration_bert.JinaBertConfig",
+            "AutoModel": "jinaai/jina-bert-implementation--modeling_bert.JinaBertModel",
+            "AutoModelForMaskedLM": "jinaai/jina-bert-implementation--modeling_bert.JinaBertForMaskedLM",
+        },
+        "classifier_dropout": None,
+        "emb_pooler": "mean",
+        "feed_forward_type": "geglu",
+        "max_position_embeddings": 8192,
+        "model_max_length": 8192,
+        "position_embedding_type": "alibi",
+        "torch_dtype": "float16",
+        "vocab_size": 30528,
     },
     "EuroBERT/EuroBERT-210m": {
         "architectures": ["EuroBertForMaskedLM"],

@@ -131,8 +131,8 @@ def test_absurd_sizes_cost_no_memory(field, tmp_path):
         (b'{"a":' * 100_000, "cannot be read as JSON: maximum recursion depth exceeded"),
         (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read as JSON: Exceeds the limit"),
         (b"{}", "model_type must be one of bert, roberta, xlm-roberta, camembert, distilbert, electra, albert, mpnet"),
-        (b'{"model_type": ["bert"]}', "eurobert, got ['bert']"),
-        (b'{"model_type": "gpt2"}', "eurobert, got 'gpt2'"),
+        (b'{"model_type": ["bert"]}', "t5, got ['bert']"),
+        (b'{"model_type": "gpt2"}', "t5, got 'gpt2'"),
         (None, "config.json is missing: a checkpoint's folder has it"),
     ],
 )

@@ -1,10 +1,11 @@
 import dataclasses
-from typing import Literal
+from itertools import product
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
 
-from jax_encoder.config import EncoderConfig
+from jax_encoder.config import EncoderConfig, PositionKind, RelativeKind
 from parity.cases.adequacy import inadequacies
 from parity.cases.case import CASE_NAMES, make_case
 from parity.encoder.form import Form
@@ -94,7 +95,10 @@ def test_forms_that_exclude_each_other_are_both_drawn():
         ("learned", False, True),
         ("sinusoidal", False, False),
         ("rotary", True, False),
+        ("none", False, False),
     }
+    pairs = {(config.position_kind, config.relative_kind) for config in CONFIGS}
+    assert pairs == set(product(get_args(PositionKind), (*get_args(RelativeKind), None))) - {("rotary", "disentangled")}
     assert {config.num_token_types for config in CONFIGS} >= {0, 1, 2}
     assert any(None in config.windows and len(set(config.windows)) > 1 for config in CONFIGS)
     assert any(not config.first_attention_norm and config.num_layers == 1 for config in CONFIGS)

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import pytest
 
-from jax_encoder.config import NormOrder, PositionKind
+from jax_encoder.config import NormOrder, PositionKind, RelativeKind
 from parity.encoder.variants import CLASSIFIERS, presets, sizes_of, variants
 from tests.parity.encoder.options import missing
 
@@ -37,12 +37,12 @@ def mask_of(config) -> str:
 
 
 def positions_of(config) -> set[str]:
-    return {config.position_kind} | ({"relative"} if config.relative_buckets else set())
+    return {config.position_kind} | ({config.relative_kind} if config.relative_kind else set())
 
 
 def test_every_pair_of_norm_order_mask_and_positions():
     seen = {(config.norm_order, mask_of(config), kind) for config in CONFIGS for kind in positions_of(config)}
-    factors = get_args(NormOrder), MASKS, (*get_args(PositionKind), "relative")
+    factors = get_args(NormOrder), MASKS, (*get_args(PositionKind), *get_args(RelativeKind))
     for one, other in ((0, 1), (0, 2), (1, 2)):
         pairs = {(each[one], each[other]) for each in seen}
         assert not set(product(factors[one], factors[other])) - pairs

@@ -15,8 +15,9 @@ VARIANTS = variants()
 def sizes(form) -> dict[str, int]:
     config, classes = form.config, form.classifier
     heads = {"N": config.num_heads, "G": config.num_key_value_heads, "H": config.head_dim}
+    rows = {"R": config.relative_buckets}
     widths = {"D": config.embed_dim, "E": config.table_width, "F": config.mlp_dim, "V": config.vocab_size}
-    return {"B": B, "T": T, "S": T, "C": classes.num_classes} | heads | widths
+    return {"B": B, "T": T, "S": T, "C": classes.num_classes} | heads | rows | widths
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -35,6 +36,7 @@ def test_every_value_has_the_axes_that_it_is_said_to_have(variant):
 
 def test_a_table_is_no_projection():
     form = VARIANTS["relative"]
-    assert axes_of("encoder.embedding.word.weight", form) == axes_of("encoder.relative_bias.table.weight", form) == ""
+    for table in ("embedding.word", "relative_bias.table", "relative_embedding.table"):
+        assert axes_of(f"encoder.{table}.weight", form) == ""
     assert axes_of("encoder.embedding.norm.weight", form) == "O"
     assert axes_of("head.transform.weight", form) == "OI"

@@ -20,8 +20,10 @@ from parity.published.inputs import CASES, Inputs
 from parity.published.pair import Pair
 from parity.published.subject import PublishedSubject, subject
 from parity.report.text import headline
+from tests.jax_encoder.huggingface.helpers import save_with_transformers
 
 # Each class on one case, in turn, so that every case is run several times; the command runs them all.
+T5_DECODES = ("ConditionalGeneration", "QuestionAnswering", "SequenceClassification")
 RUNS = [(name, CASES[index % len(CASES)]) for index, name in enumerate(PublishedSubject().variants())]
 FAST = ("BertForMaskedLM", "ModernBertForTokenClassification")
 
@@ -41,12 +43,32 @@ def test_every_class_computes_the_same_function(name, case):
 
 def test_every_class_of_these_families_is_among_them_but_for_two_kinds():
     known = {name for name, _ in RUNS}
-    families = {name.removesuffix("Model") for name in known if name.endswith("Model")}
-    assert len(families) == len(FAMILIES)
-    theirs = [name for name in dir(transformers) if re.fullmatch(rf"({'|'.join(families)})(Model|For\w+)", name)]
-    left_out = {re.sub(r".*?For", "For", name) for name in theirs if name not in known}
-    assert left_out == {"ForMultipleChoice", "ForCausalLM"}  # rows of several texts; a mask to the left
-    assert known <= set(theirs)
+    families = {family.classes[0] for family in FAMILIES.values() if family.reference is None}
+    theirs = [
+        name for name in dir(transformers) if re.fullmatch(rf"({'|'.join(families)})(Model|EncoderModel|For\w+)", name)
+    ]
+    left_out = {name for name in theirs if name not in known}
+    # With a decoder, or an encoder of another form than the family's.
+    decoding = {name for name in left_out if name.startswith("T5")}
+    assert decoding == {f"T5{end}" for end in ("Model", *(f"For{task}" for task in T5_DECODES))}
+    # Rows of several texts; a mask to the left.
+    ends = {re.sub(r".*?For", "For", name) for name in left_out - decoding}
+    assert ends == {"ForMultipleChoice", "ForCausalLM", "ForProteinFolding"}
+    unvouched = {name for name in known if name not in theirs}
+    assert unvouched == {
+        f"{family.classes[0]}{task}" for family in FAMILIES.values() if family.reference for task in family.heads
+    }
+
+
+def test_what_transformers_cannot_vouch_for_is_said(tmp_path):
+    assert "reference of jina-bert" not in subject(("bert",)).environment()
+    said = subject(("jina-bert",)).environment()["reference of jina-bert"]
+    assert said == "its authors' formula, on transformers' BERT"
+    save_with_transformers("JinaBertModel", "bert", tmp_path)
+    with pytest.raises(
+        UsageError, match=r"no class for .*, a JinaBertModel: leave out --model, and --family jina-bert "
+    ):
+        subject(model=str(tmp_path))
 
 
 def test_packed_documents_are_given_to_the_oracle_one_by_one():

@@ -34,7 +34,9 @@ RUNS = (
 )
 CRASH = Crash("JAX", "ValueError", "no", "a.py:1, in f", "b", "Traceback")
 PRECISION = (
-    ExplainedRun("one", "ragged", "float32", (SiteError("a", math.inf, math.nan, math.nan),), (EXPLANATION,)),
+    ExplainedRun(
+        "one", "ragged", "float32", (SiteError("a", math.inf, math.nan, math.nan),), explanations=(EXPLANATION,)
+    ),
     PrecisionRun("one", "packed", "bfloat16", (SiteError("a", 1 / 3, 0.0, 1e-7), SiteError("b", 0.0, 0.0, 0.0))),
 )
 REPORT = Report(

@@ -155,7 +155,9 @@ def precise(*errors: SiteError, variant: str = "one", case: str = "ragged", dtyp
 
 
 def test_a_loss_of_digits_reads_as_precision():
-    failed = ExplainedRun("post", "packed", "float32", (FINE, TF32, TF32._replace(site="output")), (LOOKS,))
+    failed = ExplainedRun(
+        "post", "packed", "float32", (FINE, TF32, TF32._replace(site="output")), explanations=(LOOKS,)
+    )
     runs = (precise(FINE, WORSE), failed, precise(FINE, dtype="bfloat16"))
     text = render(report_of(run_of(agreeing()), precision=runs, preflight=SETTINGS))
     assert text.splitlines() == [
@@ -172,7 +174,7 @@ def test_a_loss_of_digits_reads_as_precision():
         "float32   2     5       4916.7, allowed 16     layers.0.attention.key (post, packed)   FAIL precision",
         "bfloat16  1     1       2.0, allowed 16        layers.0.attention.query (one, ragged)  PASS",
         "",
-        "precision                   JAX              torch",
+        "setting                     JAX              torch",
         "version                     0.10.2           2.13.0",
         "float32 products, measured  11 of 24 digits  24 of 24 digits",
         "warning: JAX multiplies in TF32: set this",
