@@ -60,7 +60,7 @@ def test_what_cannot_be_read_here_is_refused(tmp_path):
 
 def test_what_the_libraries_cannot_read_is_a_failure(tmp_path):
     folder = copied("bert-uncased", tmp_path)
-    change(folder / "config_sentence_transformers.json", default_prompt_name="nothing")
+    change(folder / "tokenizer_config.json", padding_side="up")
     found = report(folder)
     assert headline(found).startswith("parity FAIL semantic at parameters")
     assert "the libraries cannot read" in render(found)
