@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jax_encoder.huggingface.checkpoint import load
-from jax_encoder.huggingface.pooling import read_sentence_form
+from jax_encoder.sentence.read import read_sentence_form
 from parity.encoder.session import in_float64
 from parity.judge.outcome import Outcome, judged
 from parity.judge.verdict import Run

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jax_encoder.huggingface.checkpoint import load
-from jax_encoder.huggingface.pooling import read_sentence_form
+from jax_encoder.sentence.read import read_sentence_form
 from parity.encoder.session import in_float64
 from parity.judge.verdict import Report
 from parity.text.bench import Bench
