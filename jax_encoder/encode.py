@@ -30,7 +30,7 @@ from jax_encoder.sentence.modules import SENTENCE, TOKENS, Module, Rows, Weighte
 from jax_encoder.sentence.read import read_sentence_form
 from jax_encoder.sentence.similarity import similarity
 from jax_encoder.sentence.static import Table, read_table
-from jax_encoder.sentence.texts import both, checked_texts, copied, reader
+from jax_encoder.sentence.texts import both, checked, copied, reading
 from jax_encoder.sentence.write import write_sentence_form
 
 Progress = Callable[[int], None]
@@ -51,7 +51,8 @@ class TextEncoder:
     """
 
     def __init__(self, source: Checkpoint | Table, form: SentenceForm, *, dtype: DTypeLike = jnp.float32):
-        self.source, self.form, self._wide = source, form, at_least_float32(dtype)
+        self.source, self.form = source, form
+        self._wide = np.dtype(np.float32 if isinstance(source, Table) else at_least_float32(dtype))
         self._rows, self._vectors = (arrays(part) for part in form.parts())
         if isinstance(source, Table):
             self._width = form.width(source.vectors.shape[1])
@@ -59,7 +60,7 @@ class TextEncoder:
             return
         self.config = source.config
         limit = self.config.max_len if form.max_length is None else min(form.max_length, self.config.max_len)
-        self._tokenizer, self._longest = reader(source, form, limit), limit
+        self._tokenizer, self._longest = reading(source, form, limit), limit
         self._width = form.width(self.config.embed_dim, self.config.num_layers)
         self._graph, self._state = nnx.split(source.model(dtype=dtype).encoder)
 
@@ -116,8 +117,7 @@ class TextEncoder:
 
         Short texts share a row, each seeing only itself. Texts that are longer than the checkpoint's longest are cut.
         On a CPU a text has the same vector in float32, bit for bit, whatever else is encoded and whatever the batch
-        size, if the encoder's widths are multiples of 64. The vectors are float32, or float64 where that is computed
-        in.
+        size, if the encoder's widths are multiples of 64. Vectors are float32, or float64 where that is computed in.
 
         Args:
             texts: strings.
@@ -134,11 +134,11 @@ class TextEncoder:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         before = self.form.prompt(prompt, prompt_name)
-        checked = checked_texts(texts, before)
+        given = checked(texts, before)
         if isinstance(self.source, Table):
-            vectors_IP = self.source.means(self._tokenizer, checked, progress)
+            vectors_IP = self.source.means(self._tokenizer, given, progress)
         else:
-            vectors_IP = self._encoded(self._tokens(checked), self._prompt_length(before), batch_size, progress)
+            vectors_IP = self._encoded(self._tokens(given), self._prompt_length(before), batch_size, progress)
         return _finished(self._vectors, vectors_IP, self._width)[:, : self.width]
 
     def similarity(self, a_IP: Float[np.ndarray, "I P"], b_JP: Float[np.ndarray, "J P"]) -> Float[np.ndarray, "I J"]:
@@ -181,14 +181,6 @@ class TextEncoder:
             collect()
         return vectors_IP
 
-    def _prompt_length(self, prompt: str) -> int:
-        """Tokens at the beginning of a text that are its prompt: of the prompt alone, less what marks its end."""
-        if not prompt:
-            return 0
-        ids = self._tokenizer.encode(prompt).ids
-        marks = {id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
-        return len(ids) - (1 if ids and ids[-1] in marks else 0)
-
     def read(self, texts: Iterable[str | tuple[str, str]]) -> list[Encoding]:
         """Reads texts into tokens as `encode` does; two texts that belong together are read as one, without a prompt.
 
@@ -196,8 +188,16 @@ class TextEncoder:
             InputError: as `encode`.
         """
         prompt = self.form.prompt(None, None)
-        given = [checked_texts([one], prompt)[0] if isinstance(one, str) else both(one) for one in texts]
+        given = [checked([one], prompt)[0] if isinstance(one, str) else both(one) for one in texts]
         return self._tokenizer.encode_batch(given)
+
+    def _prompt_length(self, prompt: str) -> int:
+        """Tokens at the beginning of a text that are its prompt: of the prompt alone, less what marks its end."""
+        if not prompt:
+            return 0
+        ids = self._tokenizer.encode(prompt).ids
+        marks = {id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
+        return len(ids) - (1 if ids and ids[-1] in marks else 0)
 
     def _tokens(self, texts: list[str]) -> Tokens:
         """Ids of all texts; one beyond the encoder's tables would become NaN."""
@@ -225,7 +225,7 @@ def _finished(
     for start in range(0, len(vectors_ID), USUAL_WIDTH):
         some = vectors_ID[start : start + USUAL_WIDTH]
         padded = np.pad(some, ((0, USUAL_WIDTH - len(some)), (0, 0)))
-        made_IP[start : start + len(some)] = np.asarray(apply(modules, padded))[: len(some)]
+        made_IP[start : start + len(some)] = np.asarray(apply(modules, padded), vectors_ID.dtype)[: len(some)]
     return made_IP
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jax_encoder.errors import InputError
-from jax_encoder.sentence.modules import SENTENCE, TOKENS, Module, Normalize, Pooling, WeightedLayerPooling
+from jax_encoder.sentence.modules import SENTENCE, TOKENS, Module, Pooling, WeightedLayerPooling
 
 
 class SentenceForm(NamedTuple):
@@ -34,16 +34,6 @@ class SentenceForm(NamedTuple):
     truncate_dim: int | None = None
     similarity: str = "cosine"
     static: bool = False
-
-    @property
-    def modes(self) -> tuple[str, ...]:
-        """Of the last pooling; none where there is none."""
-        return next((one.modes for one in reversed(self.modules) if isinstance(one, Pooling)), ())
-
-    @property
-    def normalized(self) -> bool:
-        """Whether vectors have length 1."""
-        return bool(self.modules) and isinstance(self.modules[-1], Normalize)
 
     def prompt(self, text: str | None, name: str | None) -> str:
         """What stands before a text: what the caller gives, else what he names, else the default.

@@ -1,15 +1,15 @@
-"""Texts as a folder's files say that they are read."""
+"""Texts as a folder's tokenizer reads them."""
 
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer, normalizers
 
 from jax_encoder.errors import InputError
-from jax_encoder.huggingface import Checkpoint
+from jax_encoder.huggingface.checkpoint import Checkpoint
 from jax_encoder.sentence.form import SentenceForm
 
 
-def reader(checkpoint: Checkpoint, form: SentenceForm, limit: int) -> Tokenizer:
+def reading(checkpoint: Checkpoint, form: SentenceForm, limit: int) -> Tokenizer:
     """The checkpoint's tokenizer with our truncation, and without the padding that it may have brought along."""
     if checkpoint.tokenizer is None:
         raise InputError(
@@ -27,6 +27,12 @@ def reader(checkpoint: Checkpoint, form: SentenceForm, limit: int) -> Tokenizer:
     return tokenizer
 
 
+def both(texts: tuple[str, str]) -> tuple[str, str]:
+    """Two texts that are read together, if both are texts."""
+    first, second = checked(texts, "")
+    return first, second
+
+
 def copied(tokenizer: Tokenizer, form: SentenceForm) -> Tokenizer:
     """A tokenizer of our own that does not pad, and lower-cases first if the form says so."""
     copy = Tokenizer.from_str(tokenizer.to_str())
@@ -37,17 +43,11 @@ def copied(tokenizer: Tokenizer, form: SentenceForm) -> Tokenizer:
     return copy
 
 
-def both(texts: tuple[str, str]) -> tuple[str, str]:
-    """Two texts that are read together, if both are texts."""
-    first, second = checked_texts(texts, "")
-    return first, second
-
-
-def checked_texts(texts: Iterable[object], prompt: str) -> list[str]:
+def checked(texts: Iterable[object], prompt: str) -> list[str]:
     """The texts behind the prompt, if all of them are texts."""
     if isinstance(texts, str | bytes):
         raise InputError("texts must be several strings, got one: pass a list, [text], even of one")
-    checked = []
+    found = []
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"texts[{index}] must be a string, got {type(text).__name__}")
@@ -55,5 +55,5 @@ def checked_texts(texts: Iterable[object], prompt: str) -> list[str]:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InputError(f"texts[{index}] is not Unicode: {error.reason} at position {error.start}") from None
-        checked.append(prompt + text)
-    return checked
+        found.append(prompt + text)
+    return found

@@ -100,7 +100,7 @@ class Ours:
             return Ours(self.checkpoint, self.form._replace(modules=modules))
         changed = dataclasses.replace(self.checkpoint, tokenizer=Tokenizer.from_str(wrong.tokenizer))
         form = self.form._replace(max_length=wrong.limit, cut_left=wrong.cut_left)
-        form = form._replace(prompts={"wrong": wrong.prompt}, default_prompt="wrong")
+        form = form._replace(prompts={"mistaken": wrong.prompt}, default_prompt="mistaken")
         return Ours(changed, form)
 
 
