@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import platform
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import tokenizers
 import torch
 import transformers
 
-from jax_encoder.errors import InputError
+from jax_encoder.errors import InputError, ReadingWarning
 from jax_encoder.huggingface.beside import TRANSFORMER_CONFIGS
 from jax_encoder.huggingface.checkpoint import load
 from jax_encoder.huggingface.hub import folder_of
@@ -72,7 +73,10 @@ def text_of(model: str, *, computed: int = COMPUTED, progress: Progress = lambda
             form = read_sentence_form(folder_of(model))
             if form.static:
                 raise UsageError(f"{model} has no encoder: a text's vector is the mean of its tokens' rows of a table")
-            ours = Ours(load(form.encoder), form)
+            with warnings.catch_warnings():
+                # What transformers reads otherwise is measured here: the warning would say it a second time.
+                warnings.simplefilter("ignore", ReadingWarning)
+                ours = Ours(load(form.encoder), form)
         except InputError as error:
             raise UsageError(str(error)) from error
         environment = _environment()
