@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import platform
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,13 +11,13 @@ import tokenizers
 import torch
 import transformers
 
-from jax_encoder.errors import InputError, ReadingWarning
+from jax_encoder.errors import InputError
 from jax_encoder.huggingface.beside import TRANSFORMER_CONFIGS
-from jax_encoder.huggingface.checkpoint import load
 from jax_encoder.huggingface.hub import folder_of
 from jax_encoder.sentence.form import SentenceForm
 from jax_encoder.sentence.modules import Normalize, Pooling
 from jax_encoder.sentence.read import read_sentence_form
+from parity.encoder.checkpoints import load_silently
 from parity.encoder.session import in_float64
 from parity.errors import MismatchError, UsageError
 from parity.judge.check import mismatched
@@ -73,10 +72,7 @@ def text_of(model: str, *, computed: int = COMPUTED, progress: Progress = lambda
             form = read_sentence_form(folder_of(model))
             if form.static:
                 raise UsageError(f"{model} has no encoder: a text's vector is the mean of its tokens' rows of a table")
-            with warnings.catch_warnings():
-                # What transformers reads otherwise is measured here: the warning would say it a second time.
-                warnings.simplefilter("ignore", ReadingWarning)
-                ours = Ours(load(form.encoder), form)
+            ours = Ours(load_silently(form.encoder), form)
         except InputError as error:
             raise UsageError(str(error)) from error
         environment = _environment()
