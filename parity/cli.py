@@ -17,11 +17,13 @@ from parity.judge.verdict import Verdict
 from parity.optimizer.command import Optimizer
 from parity.precision.command import Calibrate
 from parity.selftest.command import Selftest
+from parity.text.command import Text
 from parity.training.command import Training
 
 # What a command may miss -> what to install.
 PACKAGES = dict.fromkeys(("jax", "flax", "optax", "torch", "hypothesis"), "jax-encoder[parity]") | {
-    "transformers": "transformers"
+    "transformers": "transformers",
+    "sentence_transformers": "sentence-transformers",
 }
 
 COMMANDS = {
@@ -29,6 +31,7 @@ COMMANDS = {
     "trained": Trained,
     "optimizer": Optimizer,
     "training": Training,
+    "text": Text,
     "verify": Verify,
     "selftest": Selftest,
     "fuzz": Fuzz,

@@ -17,7 +17,7 @@ ROOT_MODULES = {"__init__", "__main__", "cli", "errors"}
 # says "in turn", those before it on its own floor. What all questions share holds no model.
 SHARED = ("cases", "judge", "graph", "report")  # in turn
 BINDING = ("encoder",)
-QUESTIONS = ("optimizer", "training", "precision", "published", "certificate")  # never one another
+QUESTIONS = ("optimizer", "training", "precision", "text", "published", "certificate")  # never one another
 TOGETHER = ("check", "fuzz", "selftest")  # put several questions; in turn
 
 # Folder or file, as a dotted prefix -> the third-party frameworks that it may import; of nested ones the longest holds.
@@ -41,6 +41,8 @@ MAY_IMPORT = {
     "parity.training": {"jax", "flax", "optax", "torch"},
     "parity.precision": {"jax", "flax", "torch"},
     "parity.published": {"jax", "flax", "optax", "torch", "transformers"},
+    "parity.text": {"jax", "flax", "torch", "transformers"},
+    **{f"parity.text.{name}": set() for name in ("corpus", "built", "reading", "recipe", "wrong", "bugs", "command")},
     "parity.certificate": {"jax", "torch"},
     "benchmarks": FRAMEWORKS,
     "examples": FRAMEWORKS,
@@ -188,6 +190,8 @@ def test_the_layout_is_the_one_that_the_rules_know():
         ("parity/training/runs.py", "from parity.selftest.table import Outcome", "parity.selftest.table.Outcome"),
         ("parity/encoder/pair.py", "import transformers", "transformers"),
         ("parity/fuzz/problems.py", "from jax_encoder.encoder import Encoder", "jax_encoder.encoder.Encoder"),
+        ("parity/text/recipe.py", "import transformers", "transformers"),
+        ("parity/text/library.py", "from parity.published import oracle", "parity.published.oracle"),
         ("train.py", "import torch", "torch"),
     ],
 )

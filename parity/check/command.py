@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from parity.cases.case import CASE_NAMES, make_case
-from parity.check import parallel
+from parity.check import parallel, text
 from parity.errors import UsageError
 from parity.judge.check import choose, chosen_variants
 from parity.judge.subject import Subject
@@ -29,8 +29,8 @@ class Check(output.Output):
     seed: int = 0
     """With --against transformers, of the encoders' sizes and options."""
     model: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
-    """With --against transformers, a published checkpoint with its own weights, each side as it reads them: a folder,
-    or a name on the Hugging Face hub."""
+    """With --against transformers, a published checkpoint with its own weights, each side as it reads them, and its
+    text as `text` checks it: a folder, or a name on the Hugging Face hub."""
     config: output.Names = ()
     """Check this variant only; may be given several times."""
     case: output.Names = ()
@@ -71,12 +71,16 @@ class Check(output.Output):
         subject, jobs = make(), self.jobs or output.cores()
         variants = chosen_variants(subject, self.config or None)
         cases, dtypes = choose("case", self.case or None, possible), tuple(dict.fromkeys(self.dtype))
-        with output.progress(len(variants) * len(cases) * (1 + len(dtypes))) as advance:
+        # Who asks for some variant or case asks for no text.
+        model = None if self.config or self.case else self.model
+        parts = len(variants) * len(cases) * (1 + len(dtypes)) + text.GROUPS * (model is not None)
+        with output.progress(parts) as advance:
 
             def progress(variant: str, case: str) -> None:
                 advance(f"{variant}, {case}")
 
             report = parallel.check_in_parallel(make, variants, cases, jobs=jobs, progress=progress)
+            report = report if model is None else text.with_text(report, model, progress)
             if not dtypes:
                 return report
             from parity.encoder import variants as matrix

@@ -147,7 +147,7 @@ def _within(one: Drawn, each: float) -> tuple[list[_Found], Drawn]:
         for axis, (pair, alike) in tested.items():
             site = f"draws.{one.place}.{plural(axis).replace('-', '_')}"
             found[axis] = _told(site, one.dropped, alike, pair, f"draws-{plural(axis)}-alike")
-        failing = [axis for axis, (_, alike) in tested.items() if alike.excess > 1]
+        failing = [axis for axis in tested if not found[axis].comparison.agrees]
         if not failing:
             return list(found.values()), one
         worst = max(failing, key=lambda axis: abs(tested[axis][1].share))

@@ -34,7 +34,7 @@ class Candidates:
         actual, expected = ({site.name: site.value for site in side} for side in (part.actual, part.expected))
         both = [site for site in actual if site in expected]
         for site in both:
-            if site in differing and not is_derivative(site):
+            if site in differing:
                 differs = where_different(actual[site], expected[site], part.scales.get(site, 0.0))
                 if differs is not None:
                     self._differs[site] = differs
@@ -66,7 +66,7 @@ class Candidates:
 
 def outputs(compared: Sequence[Comparison], reads: Reads) -> tuple[str, ...]:
     """The losses whose derivatives were compared, and what they are computed from, in the order computed."""
-    losses = {loss_of(one.site) for one in compared if is_derivative(one.site)}
+    losses = {loss_of(one.site) for one in compared}
     found = losses.union(*(reads.get(loss, ()) for loss in losses))
     return tuple(one.site for one in compared if one.site in found)
 
@@ -82,15 +82,15 @@ def where_different(actual: np.ndarray, expected: np.ndarray, scale: float) -> n
         expected: torch's.
         scale: the least scale.
     """
-    if actual.shape != expected.shape or actual.dtype != expected.dtype or expected.dtype.kind != "f":
+    if actual.dtype != expected.dtype or expected.dtype.kind != "f":
         return None
-    fills = [_fill(array) for array in (actual, expected)]
-    fill, kept = fills[0], [array[~fill] for array, fill in zip((actual, expected), fills, strict=True)]
-    if not np.array_equal(fills[0], fills[1]) or not all(
-        np.isfinite(one).all() and not unknown_fill(one) for one in kept
-    ):
+    fill = _fill(expected)
+    if not np.array_equal(_fill(actual), fill):  # nor if the shapes are not
         return None
-    largest = max(float(np.abs(kept[1]).max(initial=0.0)), scale)
+    ours, theirs = actual[~fill], expected[~fill]
+    if not all(np.isfinite(one).all() and not unknown_fill(one) for one in (ours, theirs)):
+        return None
+    largest = max(float(np.abs(theirs).max(initial=0.0)), scale)
     with np.errstate(invalid="ignore", over="ignore"):
         apart = np.abs(actual - expected) > SEMANTIC * largest
     return np.where(fill, actual != expected, apart)

@@ -163,7 +163,7 @@ def _prepare(actual: np.ndarray, expected: np.ndarray, axes: tuple[Axis, ...]) -
         np.where(fill, _STAND_IN, np.ldexp(value, -exponent)) for value, fill in zip(values, fills, strict=True)
     )
     tolerance = min(_TOLERANCE, _OF_DIFFERENCE * float(np.abs(ours - theirs).max()))
-    counts = ~(fills[0] | fills[1]) & ((ours != 0) | (theirs != 0))
+    counts = ~np.logical_or(*fills) & ((ours != 0) | (theirs != 0))
     return Pair(ours, theirs, counts, tolerance, axes, float(np.ldexp(1.0, exponent))), fills[0], fills[1]
 
 
@@ -198,7 +198,7 @@ def _masked(pair: Pair, ours: np.ndarray, theirs: np.ndarray, seen_BS: np.ndarra
     ):
         if mine.any():
             held = np.unique(values[mine]) * pair.unit
-            what = f"; there {other} holds {held[0]:.6g}" if len(held) == 1 else ""
+            what = f"; there {other} holds {held.item():.6g}" if len(held) == 1 else ""
             lines.append(f"{side} fills {mine.sum():,} of {mine.size:,} entries that {other} does not{what}")
     rest = ~(ours | theirs)
     agree = np.abs(pair.actual - pair.expected).max(where=rest, initial=0.0) <= _TOLERANCE
@@ -211,6 +211,5 @@ def _unrelated(pair: Pair, differs: np.ndarray) -> str:
     if ours.size < FEW:
         return f"too few numbers to tell a relation: {ours.size}"
     spread = float(ours.std()) * float(theirs.std())
-    products = (ours - ours.mean()) * (theirs - theirs.mean())
-    related = f"correlation {float(products.mean()) / spread:.3f}" if spread else "one side is constant"
+    related = f"correlation {np.corrcoef(ours, theirs)[0, 1]:.3f}" if spread else "one side is constant"
     return f"no simple relation: {related}"

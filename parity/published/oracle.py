@@ -4,10 +4,8 @@ Axes: R rows as transformers is given them, U columns.
 """
 
 import contextlib
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,35 +20,8 @@ from parity.published import authors
 from parity.published.form import Published
 from parity.published.inputs import Inputs
 
-# These compute rotations, norms, scales or the softmax in float32 whatever their dtype.
-_NARROW = ("modernbert", "eurobert", "deberta-v2", "t5", "esm", "nomic_bert", "gte")
 # Within their models tensors have other names than in their files, and are cut otherwise.
 _CONVERTED = ("nomic_bert", "gte")
-
-
-class _Float64Torch(ModuleType):
-    """torch, but whoever asks it for float32 gets float64."""
-
-    float = float32 = torch.float64
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-
-@contextlib.contextmanager
-def wide(family: str) -> Iterator[None]:
-    """Lets a family's code compute in float64 where it would fall back to float32."""
-    if family not in _NARROW:
-        yield
-        return
-    name = family.replace("-", "_")
-    module: Any = importlib.import_module(f"transformers.models.{name}.modeling_{name}")
-    plain = torch.Tensor.float
-    module.torch, torch.Tensor.float = _Float64Torch("torch"), torch.Tensor.double  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        module.torch, torch.Tensor.float = torch, plain  # type: ignore[method-assign]
 
 
 def build(published: Published) -> Any:

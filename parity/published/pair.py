@@ -18,6 +18,7 @@ from parity.cases.randomise import randomise
 from parity.encoder.backward import name_of, scales_among
 from parity.encoder.inputs import array
 from parity.encoder.weights import draws
+from parity.encoder.wide import wide
 from parity.graph import programs
 from parity.judge.crash import running
 from parity.judge.sites import Site, flatten, leaves
@@ -51,7 +52,7 @@ class Pair:
             MismatchError: the weights of one do not fit the other.
         """
         params = _draw(published)
-        with oracle.wide(published.family.name):
+        with wide(published.family.name):
             with running("torch"):
                 model = oracle.build(published)
             tensors = carry_out(params, published.family, published.config, published.head, published.parts, NEW)
@@ -68,7 +69,7 @@ class Pair:
         published = Published.of(checkpoint)
         used = shapes_of(published.config, published.parts)
         assert checkpoint.folder is not None, "transformers reads a folder"
-        with oracle.wide(published.family.name):
+        with wide(published.family.name):
             model = oracle.read(published, checkpoint.folder)
         return cls(published, {name: checkpoint.params[name] for name in used}, model)
 
@@ -79,7 +80,7 @@ class Pair:
         # None stands at padding where the config names no token for it.
         pad = self.model.config.pad_token_id or 0
         inputs = Inputs.of(case, published.config, pad=pad, num_labels=max(2, published.num_classes))
-        with oracle.wide(published.family.name):
+        with wide(published.family.name):
             with running("torch"):
                 theirs = oracle.answer(self.model, inputs, published)
             directions = [np.random.default_rng(i).standard_normal(one.shape) for i, one in enumerate(leaves(theirs))]

@@ -55,10 +55,10 @@ def table(report: Report) -> Iterator[str]:
 
 
 def preflight(report: Report) -> Iterator[str]:
-    """What decides precision on both sides; warnings below."""
+    """What decides precision, or how text is read, on both sides; warnings below."""
     if not report.preflight:
         return
-    yield from aligned([("precision", "JAX", "torch"), *(setting[:3] for setting in report.preflight)])
+    yield from aligned([("setting", "JAX", "torch"), *(setting[:3] for setting in report.preflight)])
     yield from (f"warning: {setting.warning}" for setting in report.preflight if setting.warning)
 
 

@@ -40,6 +40,8 @@ class Selftest:
             raise UsageError(f"no bug is called {', '.join(unknown)}; there are: {', '.join(tiers.NAMES)}")
         with output.progress(len(self.bug) or len(tiers.NAMES)) as advance:
             outcomes = list(tiers.outcomes(frozenset(self.bug) or None, advance))
+        if not self.bug and (missing := tiers.left_out()):
+            print(missing)
         clean = tiers.clean(self.clean, self.seed)
         table = render(outcomes, clean)
         for one in outcomes:

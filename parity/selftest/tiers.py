@@ -1,5 +1,6 @@
 """Every tier of the harness tried on itself: the mistakes of each catalogue, and random encoders without one."""
 
+import importlib.util
 import math
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -17,12 +18,16 @@ from parity.optimizer.bugs import OPTIMIZER_BUGS
 from parity.precision import runs as precision
 from parity.precision.bugs import PRECISION_BUGS
 from parity.selftest.table import Clean
+from parity.text.bugs import CATALOGUE as TEXT
 from parity.training import draws as keys
 from parity.training import runs as training
 from parity.training.bugs import TRAINING_BUGS
 from parity.training.draws import KEY_BUGS
 
-CATALOGUE: tuple[Bug, ...] = (*MODEL_BUGS, *DRAWS_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *KEY_BUGS, *PRECISION_BUGS)
+CATALOGUE: tuple[Bug, ...] = (
+    *(*MODEL_BUGS, *DRAWS_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *KEY_BUGS, *PRECISION_BUGS),
+    *TEXT,
+)
 # A mistake may be made at several tiers: an untied decoder shows in a gradient and in a training run.
 NAMES = tuple(dict.fromkeys(bug.name for bug in CATALOGUE))
 
@@ -43,11 +48,28 @@ def outcomes(
             yield from chain.from_iterable(tier(names) for tier in tiers)
 
     made: set[str] = set()
-    for one in chain(in_float64(), precision.outcomes(names)):
+    for one in chain(in_float64(), precision.outcomes(names), _text(names)):
         if one.bug not in made:
             progress(one.bug)
         made.add(one.bug)
         yield one
+
+
+def left_out() -> str:
+    """Which tier is not tried for want of a library that the others do without; empty if none is."""
+    missing = [name for name in ("transformers", "sentence_transformers") if importlib.util.find_spec(name) is None]
+    return f"the tier of text is left out: {' and '.join(missing)} cannot be imported here" if missing else ""
+
+
+def _text(names: frozenset[str] | None) -> Iterator[Outcome]:
+    """Mistakes in how text is read; who asks for none by name does without them where the libraries are missing."""
+    if names is None and left_out():
+        return iter(())
+    if names is not None and names.isdisjoint(bug.name for bug in TEXT):
+        return iter(())
+    from parity.text import outcomes as text
+
+    return text.outcomes(names)
 
 
 def clean(examples: int, seed: int) -> tuple[Clean, ...]:

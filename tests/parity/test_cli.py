@@ -168,7 +168,7 @@ def test_dtypes_are_measured_beside_float64(run, monkeypatch):
     status, out, _ = run("check", "--case", "ragged", "--config", "one", "--dtype", "float32", "--dtype", "bfloat16")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines() if ", allowed 16" in line] == ["float32", "bfloat16"]
-    assert "dtypes     float32,bfloat16  float32,bfloat16" in out
+    assert "dtypes   float32,bfloat16  float32,bfloat16" in out
 
 
 def test_list_tells_what_is_checked_by_name_only(run):
@@ -240,7 +240,7 @@ print([cli.main(command) for command in {commands!r}])
             "jax-encoder[parity]",
             [["check"], ["optimizer"], ["training"], ["trained", "."], ["fuzz"], ["selftest"], ["calibrate"]],
         ),
-        ("transformers", "transformers", [["check", "--against", "transformers"]]),
+        ("transformers", "transformers", [["check", "--against", "transformers"], ["text", "--model", "."]]),
     ],
 )
 def test_a_missing_package_is_status_2(package, install, commands):

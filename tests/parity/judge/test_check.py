@@ -68,8 +68,8 @@ def test_names_choose_in_the_known_order_and_once():
 
 
 def test_unknown_names_list_the_known():
-    with pytest.raises(UsageError, match=r"^no variant is called three; there are: one, two$"):
-        check(toy.ToySubject(), variants=["one", "three"])
+    with pytest.raises(UsageError, match=r"^no variant is called three, four; there are: one, two$"):
+        check(toy.ToySubject(), variants=["one", "three", "four"])
     with pytest.raises(UsageError, match=r"^no case is called raged; there are: ragged, holes, left-padding, "):
         check(toy.ToySubject(), cases=["raged"])
 

@@ -124,6 +124,19 @@ def test_a_part_without_explanations_has_culprits_all_the_same():
     assert [(one.site, len(one.explanations)) for one in found] == [("a", 0), ("d", 1)]
 
 
+def test_who_explains_is_told_what_differs_on_what_it_was_fed():
+    told = []
+
+    def explain(differences, differing):
+        told.append(([one.site for one in differences], differing))
+        return [() for _ in differences]
+
+    # c inherits a difference, d differs only on what it is fed
+    ours, local = {"b": WRONG, "c": WRONG}, {"b": WRONG, "d": WRONG}
+    compared(part("a", "b", "c", "d", ours=ours, local=local, explain=explain))
+    assert told == [(["b"], {"b", "d"})]
+
+
 def test_nobody_is_asked_to_explain_what_is_no_culprit():
     def asked(_):
         raise AssertionError("there is nothing to explain")
@@ -174,6 +187,10 @@ def test_floats_must_be_float64_and_are_judged_by_the_constant():
     assert single.problem == "both sides give float32, must be float64"
     (scaled,) = compare_sites(sites("a"), sites("a"), {"a": 64.0, "b": 1.0})
     assert (scaled.scale, scaled.allowed) == (64.0, SEMANTIC)
+    small = {"a": VALUES / 64}
+    for scales in (None, {"b": 1.0}):
+        (own,) = compare_sites(sites("a", **small), sites("a", **small), scales)
+        assert own.scale == 7 / 64
 
 
 def test_two_sides_that_cannot_be_brought_together_are_one_failing_comparison():

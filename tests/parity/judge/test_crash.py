@@ -35,6 +35,7 @@ def test_a_side_that_raises_on_one_case_is_an_error_there_and_the_others_go_on()
     assert run.crash.where.endswith(", in raises")
     assert run.crash.traceback.startswith("Traceback (most recent call last):\n")
     assert run.crash.traceback.endswith("IndexError: index 7 is out of bounds\nfor axis 0\n")
+    assert all(line.startswith("  ") for line in run.crash.traceback.splitlines()[1:-2])
     assert len(report.runs) == 2 * len(CASE_NAMES)
     assert all(len(one.comparisons) == 7 for one in report.runs if one is not run)
     assert vacuities(report.runs) == ()
@@ -100,10 +101,42 @@ def test_the_last_value_is_asked_for_and_may_not_be_found():
         assert caught.value.crash.reached == found
 
 
-def test_a_library_alone_has_no_place():
-    with pytest.raises(SideError) as caught:
-        exec("with running('JAX'): np.zeros(3).reshape(2)", {"__name__": "numpy.x", "running": running, "np": np})
-    assert caught.value.crash.where == ""
+def test_of_the_last_value_nothing_is_known_unless_somebody_can_find_it():
+    with pytest.raises(SideError) as caught, running("JAX"):
+        raises()
+    assert caught.value.crash.reached == ""
+
+
+def where(file: str, **module: str) -> str:
+    """The place that is told of a line that raises in a file, the only one of its module."""
+    line = compile("with running('JAX'): (1).gone", file, "exec")
+    with pytest.raises(SideError, match="gone") as caught:
+        exec(line, {"running": running, **module})
+    return caught.value.crash.where
+
+
+LIBRARIES = ("parity", "jax", "jaxlib", "flax", "optax", "torch", "numpy", "jaxtyping", "beartype", "contextlib")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_alone_has_no_place(library):
+    assert where(f"/site-packages/{library}/core.py", __name__=f"{library}.core") == ""
+    assert (
+        where(f"/site-packages/{library}s/core.py", __name__=f"{library}s.core") == f"{library}s/core.py:1, in <module>"
+    )
+
+
+def test_a_place_is_told_from_the_package_on():
+    assert where("/home/model/src/model/layers/norm.py", __name__="model.layers.norm") == (
+        "model/layers/norm.py:1, in <module>"
+    )
+    assert where("/home/model/model/norm.py", __name__="model.norm") == "model/norm.py:1, in <module>"
+    assert where("/home/src/norm.py", __name__="__main__") == "norm.py:1, in <module>"
+
+
+def test_code_without_a_file_or_a_module_has_no_place():
+    assert where("<string>", __name__="model.norm") == ""
+    assert where("/home/model/norm.py") == ""
 
 
 def test_summaries():

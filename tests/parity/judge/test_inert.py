@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from parity.judge.check import Compared, compare_trace
+from parity.judge.compare import SEMANTIC
 from parity.judge.inert import where_different
 from parity.judge.sites import Site
 from parity.judge.subject import Part, Structure, Trace
@@ -42,6 +43,10 @@ def compared(ours: dict | None = None, theirs: dict | None = None, *, backward=B
     """Compares after these changes on either side."""
     ours, theirs = ours or {}, theirs or {}
     parts = [Part(sites(values, ours), sites(values, theirs)) for values in (FORWARD, backward)]
+    return traced(parts, reads)
+
+
+def traced(parts: list[Part], reads=READS) -> Compared:
     structure = Structure(reads, lambda site: "")
     return compare_trace(Trace(parts, structure=lambda: structure))
 
@@ -82,6 +87,27 @@ def test_what_is_computed_from_it_must_agree():
     assert compared({}, PADDED | {"masked": [1.0, 2.5, LOWEST, LOWEST]}).inert == ()
 
 
+def test_small_values_differ_as_large_ones_do():
+    small = {"scores": [1e-12, 2e-12, 3e-12, 4e-12]}
+    assert compared(small, {"scores": [1e-12, 2e-12, 9e-12, 4e-12]}).inert == ("scores",)
+    assert compared(small, {"scores": [1e-12, 9e-12, 3e-12, 4e-12]}).inert == ()
+
+
+def test_a_derivative_of_another_shape_says_nothing():
+    derivative = {"d(loss)/d(scores)": [[0.5], [-0.5], [0.0], [0.0]]}
+    assert compared(derivative, PADDED | derivative).inert == ()
+
+
+def test_what_is_inert_is_no_culprit():
+    changes = PADDED | {"loss": [0.5]}
+    fed = [
+        Part(sites(one, changes), sites(one, {}), lambda one=one: sites(one, changes)) for one in (FORWARD, BACKWARD)
+    ]
+    found = traced(fed)
+    assert found.inert == ("scores",)
+    assert [one.site for one in found.culprits] == ["loss"]
+
+
 def test_every_loss_counts():
     other = {"d(other)/d(scores)": [0.5, 0.5, 0.0, 0.0]}
     assert compared({}, PADDED, backward=BACKWARD | other).inert == ("scores",)
@@ -115,6 +141,15 @@ def test_a_derivative_is_never_inert():
         ([1.0, LOWEST], [1.0, 2.0], None),  # filled on one side only
         ([1.0, LOWEST, LOWEST], [1.0, -1e4, -1e4], None),
         ([1.0, -1e5, -1e5], [1.0, -1e4, -1e4], None),  # scores may reach both
+        ([1.0, -np.inf, -np.inf], [1.0, LOWEST, -np.inf], [False, True, False]),
+        ([LOWEST, LOWEST], [LOWEST, -1e30], [False, True]),  # nothing but fill
+        # A fill lies a million times as low as the largest other entry, or as 1.
+        ([0.1, -1e6], [0.1, LOWEST], [False, True]),
+        ([0.1, -0.9e6], [0.1, LOWEST], None),
+        ([3.0, -3.1e6], [3.0, LOWEST], [False, True]),
+        ([3.0, -2.9e6], [3.0, LOWEST], None),
+        ([1.0, SEMANTIC], [1.0, 0.0], [False, False]),  # the limit itself agrees
+        ([1e308, 1e308], [1e308, -1e308], [False, True]),
         ([1.0, np.nan], [1.0, 2.0], None),
         ([1.0, np.inf], [1.0, 2.0], None),
         ([1.0, 2.0], [1.0], None),
@@ -125,6 +160,18 @@ def test_where_two_arrays_differ(actual, expected, differs):
     for one, other in ((actual, expected), (expected, actual)):
         found = where_different(np.array(one), np.array(other), 0.0)
         assert (None if found is None else found.tolist()) == differs
+
+
+def test_the_largest_entry_of_the_reference_is_the_scale():
+    one, other = np.array([1.0 + 5 * SEMANTIC, 10.0]), np.array([1.0, 1.0])
+    assert where_different(one, other, 0.0).tolist() == [True, True]
+    assert where_different(other, one, 0.0).tolist() == [False, True]
+
+
+def test_of_two_dtypes_nothing_is_to_be_said():
+    one, other = np.array([1.0, 2.0]), np.array([1.0, 3.0])
+    assert where_different(one, np.float32(other), 0.0) is None
+    assert where_different(np.float32(one), other, 0.0) is None
 
 
 def test_a_value_is_judged_by_the_scale_that_it_was_compared_by():

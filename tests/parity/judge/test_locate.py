@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from parity.judge.locate import culprits, feedable, is_derivative, value_of
+from parity.judge.locate import culprits, feedable, is_derivative, loss_of, value_of
 from tests.parity import helpers as toy
 
 READS = {
@@ -114,3 +114,5 @@ def test_names_of_derivatives():
     assert not is_derivative("layers.0.attention.key")
     assert value_of("d(mlm)/d(layers.0.attention.key)") == "layers.0.attention.key"
     assert value_of("embedding.word") == "embedding.word"
+    assert loss_of("d(mlm)/d(layers.0.attention.key)") == "mlm"
+    assert loss_of("embedding.word") == ""

@@ -174,7 +174,7 @@ def test_a_loss_of_digits_reads_as_precision():
         "float32   2     5       4916.7, allowed 16     layers.0.attention.key (post, packed)   FAIL precision",
         "bfloat16  1     1       2.0, allowed 16        layers.0.attention.query (one, ragged)  PASS",
         "",
-        "precision                   JAX              torch",
+        "setting                     JAX              torch",
         "version                     0.10.2           2.13.0",
         "float32 products, measured  11 of 24 digits  24 of 24 digits",
         "warning: JAX multiplies in TF32: set this",

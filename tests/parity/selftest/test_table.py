@@ -1,6 +1,8 @@
 """The self-test's own table, and the command that fills it."""
 
+import importlib.util
 import re
+import sys
 
 import pytest
 
@@ -13,6 +15,7 @@ from parity.optimizer.bugs import OPTIMIZER_BUGS
 from parity.precision.bugs import PRECISION_BUGS
 from parity.selftest import tiers
 from parity.selftest.table import Clean, passed, render, written_into
+from parity.text.bugs import CATALOGUE as TEXT_BUGS
 from parity.training.bugs import TRAINING_BUGS
 from parity.training.draws import KEY_BUGS
 
@@ -79,7 +82,9 @@ def test_a_page_gets_the_table_between_its_marks():
         written_into("nothing", "new")
 
 
-@pytest.mark.parametrize("bugs", [MODEL_BUGS, DRAWS_BUGS, OPTIMIZER_BUGS, TRAINING_BUGS, KEY_BUGS, PRECISION_BUGS])
+@pytest.mark.parametrize(
+    "bugs", [MODEL_BUGS, DRAWS_BUGS, OPTIMIZER_BUGS, TRAINING_BUGS, KEY_BUGS, PRECISION_BUGS, TEXT_BUGS]
+)
 def test_names_are_unique_in_every_tier(bugs):
     names = [bug.name for bug in bugs]
     assert len(set(names)) == len(names) >= 3
@@ -132,3 +137,24 @@ def test_what_no_tier_measured_is_a_dash_and_counts_for_nothing():
     assert "| all | 2 | 2 | 2 | 1 of 1 | 1 of 1 |" in table
     assert "| `x64-off` | JAX | precision | yes | yes | – | – |" in table
     assert "not" not in table.partition("<details>")[0].replace("without a mistake, no", "")
+
+
+def test_text_is_left_out_where_its_libraries_are_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sentence_transformers" else object())
+    assert tiers.left_out() == "the tier of text is left out: sentence_transformers cannot be imported here"
+    assert list(tiers._text(None)) == []
+    assert list(tiers._text(frozenset({"gelu-tanh"}))) == []
+    monkeypatch.setattr(tiers, "outcomes", lambda names, advance: iter([GOOD]))
+    monkeypatch.setattr(tiers, "clean", lambda count, seed: CLEAN)
+    assert cli.main(["selftest", "--clean", "0"]) == 0
+    assert capsys.readouterr().out.startswith("the tier of text is left out: sentence_transformers ")
+
+
+def test_mistakes_of_text_are_a_tier():
+    found = list(tiers.outcomes(frozenset({"text-cut-other-side"})))
+    assert [(one.bug, one.tier, one.side) for one in found] == [
+        ("text-cut-other-side", "text", "torch"),
+        ("text-cut-other-side", "text", "JAX"),
+    ]
+    assert passed(found, CLEAN)

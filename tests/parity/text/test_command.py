@@ -1,0 +1,53 @@
+"""`python -m parity text`, and what `check` says of a folder's text."""
+
+import pytest
+
+from parity import cli
+from parity.report.record import from_json
+from tests.parity.text.helpers import copied, written
+
+
+def test_the_command_reports(tmp_path, capsys):
+    status = cli.main(
+        ["text", "--model", str(written("bert-cased")), "--computed", "0", "--json", str(tmp_path / "r.json")]
+    )
+    out = capsys.readouterr().out
+    assert status == 0, out
+    assert out.startswith("parity PASS: 1 variant x 13 cases, ")
+    assert "text is read by            tokenizer.json  tokenizer.json" in out
+    assert "of which computed 0" in out
+    assert len(from_json((tmp_path / "r.json").read_text()).runs) == 13
+
+
+def test_bad_use_is_status_2(tmp_path, capsys):
+    assert cli.main(["text", "--model", str(tmp_path), "--computed", "-1"]) == 2
+    assert "--computed must be at least 0, got -1" in capsys.readouterr().err
+    assert cli.main(["text", "--model", str(tmp_path)]) == 2
+    assert "config.json" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_check_tells_of_the_text_too(capsys):
+    assert cli.main(["check", "--against", "transformers", "--model", str(written("distilbert"))]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("parity PASS: 2 variants x 21 cases, ")
+    assert "text is read by" in out
+
+
+def test_check_says_why_a_text_is_not_checked(tmp_path, capsys, monkeypatch):
+    from parity.check import text
+    from parity.judge.verdict import Report
+
+    folder = copied("bert-cased", tmp_path)
+    (folder / "tokenizer.json").unlink()
+    network = Report("a network", 1e-10, {"jax": "0"}, ())
+    (setting,) = text.with_text(network, str(folder), lambda variant, case: None).preflight
+    assert setting.warning.startswith(f"the text of this folder was not checked: {folder} has no tokenizer.json")
+    missing = ModuleNotFoundError("no", name="sentence_transformers")
+    monkeypatch.setattr("parity.text.check.text_of", lambda *_, **__: (_ for _ in ()).throw(missing))
+    (setting,) = text.with_text(network, str(folder), lambda variant, case: None).preflight
+    assert "sentence-transformers is needed for this folder" in setting.warning
+    other = ModuleNotFoundError("no", name="torch")
+    monkeypatch.setattr("parity.text.check.text_of", lambda *_, **__: (_ for _ in ()).throw(other))
+    with pytest.raises(ModuleNotFoundError):
+        text.with_text(network, str(folder), lambda variant, case: None)
