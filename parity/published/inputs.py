@@ -77,6 +77,9 @@ class Inputs:
         valid_BT = segments_BT > 0
         tokens_BT = np.where(valid_BT & (case.tokens_BT == pad), pad + 1, case.tokens_BT).astype(np.int32)
         tokens_BT = np.where(valid_BT, tokens_BT, pad).astype(np.int32)
+        if config.dropped_token is not None:
+            word = next(token for token in range(config.vocab_size) if token not in (config.dropped_token, pad))
+            tokens_BT = np.where(_only(config.dropped_token, tokens_BT, segments_BT), word, tokens_BT).astype(np.int32)
         made = dataclasses.replace(
             case, tokens_BT=tokens_BT, mask_BTS=from_segments(segments_BT), segments_BT=segments_BT
         )
@@ -114,6 +117,12 @@ class Inputs:
     def full(self) -> bool:
         """Whether there is no padding, and every row is one document."""
         return bool(self.valid_BT.all()) and not self.packed
+
+
+def _only(token: int, tokens_BT: np.ndarray, segments_BT: np.ndarray) -> np.ndarray:
+    """Where documents hold nothing but a token, [B, T]; if it is dropped, transformers divides 0 by 0 there."""
+    same_BTS = segments_BT[:, :, None] == segments_BT[:, None, :]
+    return (segments_BT > 0) & ~(same_BTS & (tokens_BT != token)[:, None, :]).any(axis=2)
 
 
 def _as_it_is(case: Case, valid_BT: np.ndarray) -> Documents:

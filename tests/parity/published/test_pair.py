@@ -1,5 +1,6 @@
 """transformers is the oracle, one that we did not write: every class of every family, with everything random."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -83,6 +84,18 @@ def test_packed_documents_are_given_to_the_oracle_one_by_one():
         inputs.alone.tokens[inputs.alone.valid] == inputs.case.tokens_BT[inputs.alone.rows, inputs.alone.columns]
     ).all()
     assert (inputs.alone.positions[:, 0] == 0).all()
+
+
+def test_no_document_is_nothing_but_a_dropped_token():
+    published = Published.draw("esm", "Model", 0)
+    dropped = published.config.dropped_token
+    case = make_case("one-token", sizes_of(published.config))
+    case = dataclasses.replace(case, tokens_BT=np.full_like(case.tokens_BT, dropped))
+    inputs = Inputs.of(case, published.config, pad=1, num_labels=7)
+    assert (inputs.case.tokens_BT[inputs.valid_BT] == 0).all()
+    case.tokens_BT[:, 0] = 7
+    mixed = Inputs.of(case, published.config, pad=1, num_labels=7).case.tokens_BT
+    assert (mixed == dropped).sum(axis=1).max() > 1
 
 
 @pytest.mark.parametrize(
