@@ -50,6 +50,8 @@ _ADDED: versions.Added = {
         "relative_projections": lambda _: False,
         "scale_scores": lambda _: True,
         "mlp_down_bias": lambda fields: fields["mlp_bias"],
+        "dropped_token": lambda _: None,
+        "rope_frequencies": lambda _: [],
     },
 }
 
@@ -73,6 +75,8 @@ class EncoderConfig:
         head_dim: H, width of one head; N * H need not equal D.
         mlp_dim: F, width between the two projections of the MLP.
         num_token_types: rows of the token-type embedding; 0 leaves it out.
+        dropped_token: the mask token, where its word is 0 and the words around it grow in return, as under dropout
+            (ESM-2: Lin et al. 2023). None embeds every token alike.
         position_kind: "learned" table, "sinusoidal" (Vaswani et al. 2017, section 3.5), "rotary" (Su et al. 2021), or
             "none": words alone, with a relative kind or as a bag of words.
         position_offset: the learned table's row for position 0; RoBERTa's is 2. Adds as many rows to the table.
@@ -86,6 +90,8 @@ class EncoderConfig:
         relative_projections: whether every layer has projections of its own for these rows, or uses the query's and the
             key's.
         rope_thetas: rotary base, one per layer; empty unless positions are rotary.
+        rope_frequencies: the H / 2 frequencies that all layers turn by in place of their base's, where a checkpoint
+            holds rounded ones; empty computes them.
         windows: per layer, how many keys to each side a query sees; None sees all.
         norm_order: "post" normalises after adding to the residual stream (BERT), "pre" before each block.
         norm_kind: "layer" (Ba et al. 2016) or "rms" (Zhang & Sennrich 2019).
@@ -124,6 +130,7 @@ class EncoderConfig:
     head_dim: int
     mlp_dim: int
     num_token_types: int
+    dropped_token: int | None
     position_kind: PositionKind
     position_offset: int
     relative_kind: RelativeKind | None
@@ -132,6 +139,7 @@ class EncoderConfig:
     relative_norm: bool
     relative_projections: bool
     rope_thetas: tuple[float, ...]
+    rope_frequencies: tuple[float, ...]
     windows: tuple[int | None, ...]
     norm_order: NormOrder
     norm_kind: NormKind

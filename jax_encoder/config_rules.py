@@ -1,5 +1,6 @@
 """What an encoder's config cannot hold although each of its fields may. Standard library only."""
 
+import math
 from typing import Any
 
 _BUCKETS = (
@@ -20,6 +21,7 @@ def check(config: Any) -> None:
     """
     _check_layers(config)
     _check_groups(config)
+    _check_frequencies(config)
     _check_relative(config)
     _check_combinations(config)
 
@@ -62,6 +64,20 @@ def _check_groups(config: Any) -> None:
         raise ValueError("first_attention_norm=False gives layer 0 parameters of its own: layers cannot share them")
 
 
+def _check_frequencies(config: Any) -> None:
+    """A checkpoint's own frequencies are of all layers, and of every pair of channels."""
+    own, thetas, width = config.rope_frequencies, config.rope_thetas, config.head_dim
+    if not own:
+        return
+    if len(set(thetas)) != 1 or 2 * len(own) != width:
+        raise ValueError(
+            f"rope_frequencies need one rope_theta for all layers and {width / 2:g} entries, half of head_dim {width}, "
+            f"got rope_thetas {thetas} and {len(own)} entries"
+        )
+    if not all(0 < frequency < math.inf for frequency in own):
+        raise ValueError(f"rope_frequencies must be above 0 and finite, got {own}")
+
+
 def _check_relative(config: Any) -> None:
     """What distances add to the scores has the table that its kind needs, and no other."""
     kind, buckets, furthest = config.relative_kind, config.relative_buckets, config.relative_max_distance
@@ -89,6 +105,11 @@ def _check_combinations(config: Any) -> None:
     """Refuses what each field allows but the whole cannot mean."""
     if config.position_kind == "rotary" and config.head_dim % 2:
         raise ValueError(f"rotary positions turn pairs of channels: head_dim must be even, got {config.head_dim}")
+    dropped = config.dropped_token
+    if dropped is not None and (type(dropped) is not int or not 0 <= dropped < config.vocab_size):
+        raise ValueError(
+            f"dropped_token must be None or a token below vocab_size, {config.vocab_size}, got {dropped!r}"
+        )
     if config.position_kind == "sinusoidal" and config.table_width % 2:
         name = "embed_dim" if config.table_dim is None else "table_dim"
         raise ValueError(f"sinusoidal positions fill pairs of channels: {name} must be even, got {config.table_width}")

@@ -17,12 +17,12 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from jax_encoder import dropout, masks, rope
+from jax_encoder import dropout, rope
 from jax_encoder.attention import Positions
 from jax_encoder.config import EncoderConfig
 from jax_encoder.disentangled import RelativeEmbedding
 from jax_encoder.embedding import Embedding, EmbeddingTaps
-from jax_encoder.layer import EncoderLayer, LayerInputs, LayerTaps
+from jax_encoder.layer import EncoderLayer, LayerInputs, LayerTaps, PostNormLayerTaps
 from jax_encoder.mlp import linear_options
 from jax_encoder.norm import Norm
 from jax_encoder.precision import at_least_float32
@@ -40,6 +40,14 @@ class EncoderTaps(NamedTuple):
     relative_embedding: Float[Array, "R D"] | None
     layers: tuple[LayerTaps, ...]
     final_norm: Float[Array, "B T D"] | None
+
+
+def hidden_states(taps: EncoderTaps, output_BTD: Float[Array, "B T D"]) -> tuple[Float[Array, "B T D"], ...]:
+    """What entered the first layer and what each layer made of it, the last as the encoder returns it."""
+    embedding = taps.embedding.total if taps.embedding.norm is None else taps.embedding.norm
+    entered = embedding if taps.embedding_projection is None else taps.embedding_projection
+    after = [one.mlp_norm if isinstance(one, PostNormLayerTaps) else one.mlp_residual for one in taps.layers]
+    return (entered, *after[:-1], output_BTD)
 
 
 class LayerForm(NamedTuple):
@@ -118,14 +126,14 @@ class Encoder(nnx.Module):
             The last residual stream, and the taps.
 
         Raises:
-            ValueError: more positions than max_len, or token types for an encoder that has none.
+            ValueError: more columns than max_len and no `positions_BT`, or token types for an encoder that has none.
         """
         B, T = tokens_BT.shape
-        if self.config.max_len < T:
+        if positions_BT is None and self.config.max_len < T:
             raise ValueError(f"{T} positions are more than this encoder's max_len {self.config.max_len}")
         if positions_BT is None:
             positions_BT = jnp.broadcast_to(jnp.arange(T, dtype=tokens_BT.dtype), tokens_BT.shape)
-        x_BTE, embedding_taps = self.embedding(tokens_BT, masks.seen(mask_BTS), positions_BT, token_types_BT)
+        x_BTE, embedding_taps = self.embedding(tokens_BT, mask_BTS, positions_BT, token_types_BT)
         keep_BTE = dropout.embedding_keep(dropout_key, self.config, (B, T))
         x_BTE = dropout.apply(x_BTE, keep_BTE, self.config.embedding_dropout)
         projected_BTD = None if self.embedding_projection is None else self.embedding_projection(x_BTE)
@@ -184,7 +192,10 @@ class Encoder(nnx.Module):
 
 
 def _forms(config: EncoderConfig, dtype: np.dtype) -> list[LayerForm]:
-    frequencies = [rope.inverse_frequencies(theta, config.head_dim) for theta in config.rope_thetas]
+    own = np.asarray(config.rope_frequencies, np.float64)
+    frequencies = [
+        own if len(own) else rope.inverse_frequencies(theta, config.head_dim) for theta in config.rope_thetas
+    ]
     return [
         LayerForm(layer, group, window, jnp.asarray(frequencies[layer], dtype) if frequencies else None)
         for layer, (group, window) in enumerate(zip(config.layer_groups, config.windows, strict=True))

@@ -15,6 +15,7 @@ def _heads(count: int, head_dim: int) -> dict[str, Any]:
 
 BERT: dict[str, Any] = {
     "table_dim": None,
+    "dropped_token": None,
     "position_kind": "learned",
     "position_offset": 0,
     "relative_kind": None,
@@ -23,6 +24,7 @@ BERT: dict[str, Any] = {
     "relative_norm": False,
     "relative_projections": False,
     "rope_thetas": (),
+    "rope_frequencies": (),
     "norm_order": "post",
     "norm_kind": "layer",
     "norm_eps": 1e-12,

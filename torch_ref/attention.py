@@ -65,7 +65,7 @@ class Attention(nn.Module):
 
     Args:
         config: gives embed_dim, num_heads, num_key_value_heads, head_dim, attention_bias, attention_dropout, windows,
-            position_kind, rope_thetas, relative_kind, relative_projections and scale_scores.
+            position_kind, rope_thetas, rope_frequencies, relative_kind, relative_projections, scale_scores.
         layer: which entry of the config's per-layer tuples holds here.
     """
 
@@ -77,6 +77,7 @@ class Attention(nn.Module):
         self.num_heads, self.head_dim, self.dropout = config.num_heads, config.head_dim, config.attention_dropout
         self.window = config.windows[layer]
         self.theta = config.rope_thetas[layer] if config.position_kind == "rotary" else None
+        self.frequencies = config.rope_frequencies
         self.query = nn.Linear(D, NH, bias=bias)
         self.key = nn.Linear(D, GH, bias=bias)
         self.value = nn.Linear(D, GH, bias=bias)
@@ -154,7 +155,8 @@ class Attention(nn.Module):
                 f"positions hold for queries and keys alike, so there must be as many of both, got {T} queries and "
                 f"{S} keys: leave positions out to count the columns"
             )
-        return rotate(query_BTNH, positions_BT, self.theta), rotate(key_BSGH, positions_BT, self.theta)
+        how = (positions_BT, self.theta, *((self.frequencies,) if self.frequencies else ()))
+        return rotate(query_BTNH, *how), rotate(key_BSGH, *how)
 
     def _place(
         self, query_BTNH: Float[Tensor, "B T N H"], key_BSGH: Float[Tensor, "B S G H"], relative: Relative

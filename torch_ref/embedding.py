@@ -1,7 +1,7 @@
 """From token ids to the residual stream: word, position and token-type embeddings and their norm.
 
 References: Devlin et al. (2019), section 3, https://arxiv.org/abs/1810.04805; Vaswani et al. (2017), section 3.5,
-https://arxiv.org/abs/1706.03762 (sinusoids)
+https://arxiv.org/abs/1706.03762 (sinusoids); https://github.com/facebookresearch/esm, esm/model/esm2.py (token dropout)
 """
 
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ class EmbeddingTaps(NamedTuple):
     """Every intermediate value, in the order it is computed; None where the config has no such part."""
 
     word: Float[Tensor, "B T E"]
+    kept: Float[Tensor, "B T E"] | None
     position: Float[Tensor, "B T E"] | None
     token_type: Float[Tensor, "B T E"] | None
     total: Float[Tensor, "B T E"]
@@ -30,6 +31,25 @@ def sinusoid(positions_BT: Int[Tensor, "B T"], width: int, dtype: torch.dtype) -
     even = torch.arange(0, width, 2, dtype=wide, device=positions_BT.device)
     angle_BTe = positions_BT[:, :, None] / 10_000 ** (even / width)
     return torch.stack((angle_BTe.sin(), angle_BTe.cos()), dim=-1).flatten(2).to(dtype)
+
+
+def drop_words(
+    word_BTE: Float[Tensor, "B T E"], gone_BT: Bool[Tensor, "B T"], mask_BTS: Bool[Tensor, "B T S"]
+) -> Float[Tensor, "B T E"]:
+    """Token dropout of ESM: words that are gone are 0, and the rest is scaled to the share that training had left.
+
+    Args:
+        word_BTE: the words.
+        gone_BT: where the mask token stands.
+        mask_BTS: what each position attends to is its document, whose share counts.
+    """
+    trained = 1 - 0.15 * 0.8  # masked at 15 %, of which 80 % are the mask token
+    wide = torch.promote_types(word_BTE.dtype, torch.float32)
+    length_BT = mask_BTS.sum(dim=2).to(wide)
+    observed_BT = (mask_BTS & gone_BT[:, None, :]).sum(dim=2).to(wide)
+    remain_BT = (length_BT - observed_BT).clamp(min=1)
+    scaled_BTE = word_BTE.to(wide) * trained * (length_BT / remain_BT)[:, :, None]
+    return scaled_BTE.to(word_BTE.dtype).masked_fill(gone_BT[:, :, None], 0)
 
 
 def check_ids(name: str, ids_BT: Int[Tensor, "B T"], size: int, size_name: str) -> None:
@@ -52,14 +72,14 @@ class Embedding(nn.Module):
 
     Args:
         config: gives vocab_size, max_len, embed_dim, table_dim, num_token_types, position_kind, position_offset,
-            embedding_norm and the fields of `Norm`.
+            dropped_token, embedding_norm and the fields of `Norm`.
     """
 
     def __init__(self, config: Any):
         super().__init__()
         E, types = config.table_dim or config.embed_dim, config.num_token_types
         self.max_len, self.position_offset = config.max_len, config.position_offset
-        self.position_kind = config.position_kind
+        self.position_kind, self.dropped_token = config.position_kind, config.dropped_token
         self.word = nn.Embedding(config.vocab_size, E)
         rows = config.max_len + config.position_offset
         self.position = nn.Embedding(rows, E) if config.position_kind == "learned" else None
@@ -69,7 +89,7 @@ class Embedding(nn.Module):
     def forward(
         self,
         tokens_BT: Int[Tensor, "B T"],
-        content_BT: Bool[Tensor, "B T"],
+        mask_BTS: Bool[Tensor, "B T S"],
         positions_BT: Int[Tensor, "B T"] | None = None,
         token_types_BT: Int[Tensor, "B T"] | None = None,
     ) -> tuple[Float[Tensor, "B T E"], EmbeddingTaps]:
@@ -77,7 +97,7 @@ class Embedding(nn.Module):
 
         Args:
             tokens_BT: rows of the word table; T at most max_len.
-            content_BT: False at padding, whose word and sum are 0.
+            mask_BTS: True where query t may attend to key s; the word and the sum of what nobody attends to are 0.
             positions_BT: None counts the columns: 0 to T - 1.
             token_types_BT: rows of the token-type table; None is 0 everywhere. Must be None if there is no such table.
 
@@ -91,15 +111,19 @@ class Embedding(nn.Module):
                 f"rows may have at most {self.max_len} tokens (max_len), got {tokens_BT.shape[1]}: cut them, or build "
                 "the encoder with a larger max_len"
             )
+        content_BT = masks.seen(mask_BTS)
         word_BTE = masks.blank(self.word(tokens_BT), content_BT)
+        kept_BTE = None
+        if self.dropped_token is not None:
+            kept_BTE = drop_words(word_BTE, tokens_BT == self.dropped_token, mask_BTS)
         position_BTE = self._embed_positions(tokens_BT, positions_BT)
         token_type_BTE = self._embed_token_types(tokens_BT, token_types_BT)
-        total_BTE = word_BTE
+        total_BTE = word_BTE if kept_BTE is None else kept_BTE
         for part_BTE in (position_BTE, token_type_BTE):
             total_BTE = total_BTE if part_BTE is None else total_BTE + part_BTE
         total_BTE = masks.blank(total_BTE, content_BT)
         norm_BTE = None if self.norm is None else self.norm(total_BTE)
-        taps = EmbeddingTaps(word_BTE, position_BTE, token_type_BTE, total_BTE, norm_BTE)
+        taps = EmbeddingTaps(word_BTE, kept_BTE, position_BTE, token_type_BTE, total_BTE, norm_BTE)
         return (total_BTE if norm_BTE is None else norm_BTE), taps
 
     def _embed_positions(

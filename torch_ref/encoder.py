@@ -80,7 +80,7 @@ class Encoder(nn.Module):
             keeps = EncoderKeeps(embedding=None, layers=(KEEP_ALL,) * self.config.num_layers)
         else:
             _check_keeps(keeps, self.config)
-        x_BTE, embedding = self.embedding(tokens_BT, masks.seen(mask_BTS), positions_BT, token_types_BT)
+        x_BTE, embedding = self.embedding(tokens_BT, mask_BTS, positions_BT, token_types_BT)
         x_BTE = masks.drop(x_BTE, keeps.embedding, self.config.embedding_dropout)
         projection_BTD = None if self.embedding_projection is None else self.embedding_projection(x_BTE)
         x_BTD = x_BTE if projection_BTD is None else projection_BTD

@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 def rotate(
-    x_BTNH: Float[Tensor, "B T N H"], positions_BT: Int[Tensor, "B T"] | None, theta: float
+    x_BTNH: Float[Tensor, "B T N H"],
+    positions_BT: Int[Tensor, "B T"] | None,
+    theta: float,
+    frequencies: tuple[float, ...] = (),
 ) -> Float[Tensor, "B T N H"]:
     """Turns channel pair i by position * theta^(-2i / H), so that products depend on distances only.
 
@@ -19,6 +22,7 @@ def rotate(
         x_BTNH: queries or keys; H even.
         positions_BT: None counts the columns: 0 to T - 1.
         theta: the slowest pair's wavelength approaches 2 pi theta.
+        frequencies: of all pairs, where they are given and not theta's.
     """
     T, H = x_BTNH.shape[1], x_BTNH.shape[3]
     # Positions run into the thousands: half precision cannot even count them.
@@ -26,6 +30,8 @@ def rotate(
     if positions_BT is None:
         positions_BT = torch.arange(T, device=x_BTNH.device)[None]
     frequency = theta ** (-torch.arange(0, H, 2, dtype=dtype, device=x_BTNH.device) / H)
+    if frequencies:
+        frequency = torch.tensor(frequencies, dtype=dtype, device=x_BTNH.device)
     angle_BT1h = positions_BT[:, :, None, None] * frequency
     cos_BT1h, sin_BT1h = angle_BT1h.cos(), angle_BT1h.sin()
     real_BTNh, imaginary_BTNh = x_BTNH.to(dtype).chunk(2, dim=-1)

@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jax_encoder.commands.called import notes_shown
 from jax_encoder.data.files import written_whole
 from jax_encoder.errors import InputError
 
@@ -28,6 +29,14 @@ class Encode:
     """Where to write; FILE with .npy behind it, if left out."""
     batch_size: int = 32
     """Rows of 64 tokens that are computed at once."""
+    prompt: str | None = None
+    """Stands before every text, instead of the folder's default."""
+    prompt_name: str | None = None
+    """Name of one of the folder's prompts."""
+    task: str | None = None
+    """Which of several routes the texts take, as in query or document."""
+    truncate_dim: int | None = None
+    """How many numbers of each vector to keep."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation."""
     force: bool = False
@@ -45,10 +54,19 @@ class Encode:
 
         from jax_encoder.encode import TextEncoder
 
-        encoder = TextEncoder.from_pretrained(self.model, dtype=self.dtype, allow_pickle=self.allow_pickle)
+        with notes_shown():
+            encoder = TextEncoder.from_pretrained(
+                self.model,
+                dtype=self.dtype,
+                task=self.task,
+                truncate_dim=self.truncate_dim,
+                allow_pickle=self.allow_pickle,
+            )
         with _bar(len(texts)) as advance:
             start = time.perf_counter()
-            vectors = encoder.encode(texts, self.batch_size, progress=advance)
+            vectors = encoder.encode(
+                texts, self.batch_size, prompt=self.prompt, prompt_name=self.prompt_name, progress=advance
+            )
             seconds = time.perf_counter() - start
         try:
             with written_whole(out) as temporary, temporary.open("wb") as stream:

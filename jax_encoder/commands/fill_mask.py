@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from jax_encoder.commands.called import notes_shown
 from jax_encoder.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class FillMask:
             raise InputError(f"--top must be at least 1, got {self.top}")
         from jax_encoder.huggingface import load
 
-        checkpoint = load(self.model, allow_pickle=self.allow_pickle)
+        with notes_shown():
+            checkpoint = load(self.model, allow_pickle=self.allow_pickle)
         if not checkpoint.parts.head:
             raise InputError(
                 f"{self.model} is of class {checkpoint.architecture}, which has no masked-language-model head: name a "
@@ -77,10 +79,9 @@ def _masked(checkpoint: "Checkpoint", tokenizer: "Tokenizer", text: str) -> tupl
 
 def _mask(checkpoint: "Checkpoint", tokenizer: "Tokenizer") -> str:
     """The mask token, as the checkpoint spells it."""
-    from jax_encoder.huggingface.tensors import read_json
+    from jax_encoder.huggingface.reading import tokenizer_config
 
-    path = checkpoint.folder / "tokenizer_config.json" if checkpoint.folder else None
-    named = read_json(path).get("mask_token") if path is not None and path.is_file() else None
+    named = tokenizer_config(checkpoint.folder).get("mask_token") if checkpoint.folder else None
     if isinstance(named, dict):  # an older form, which says how it is cut out of the text
         named = named.get("content")
     for name in _MASKS if named is None else (named,):
@@ -107,8 +108,12 @@ def _probabilities(checkpoint: "Checkpoint", ids: list[int], columns: list[int])
 
 
 def _table(probabilities_V: "np.ndarray", tokenizer: "Tokenizer", top: int, title: str | None) -> Table:
+    import numpy as np
+
     table = Table("probability", "token", title=title)
-    for id_ in (-probabilities_V).argsort(kind="stable")[:top].tolist():
+    # Tables of embeddings have rows to spare, which stand for no token whatever their probability.
+    words = np.array([id_ for id_ in range(len(probabilities_V)) if tokenizer.id_to_token(id_) is not None], np.int64)
+    for id_ in words[(-probabilities_V[words]).argsort(kind="stable")[:top]].tolist():
         # As it stands in a text: byte-level tokens are spelled in letters of their own.
         shown = tokenizer.decode([id_], skip_special_tokens=False).strip() or repr(tokenizer.id_to_token(id_))
         table.add_row(f"{probabilities_V[id_]:.4f}", escape(shown))

@@ -4,7 +4,8 @@ Unlike packed rows for training, these keep track of whose tokens lie where, and
 Axes: I texts, N tokens, B rows, T columns, P pieces (texts of one batch).
 """
 
-from bisect import bisect_right
+import math
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -16,12 +17,9 @@ from tokenizers import Tokenizer
 # In rows of this width a token costs no more than in rows of 16; in rows twice as wide, a tenth more (all-MiniLM-L6
 # on a CPU). Sentences padded to multiples of 8 are a fifth padding, and each length is a program to compile.
 USUAL_WIDTH = 64
-# Texts that fit into a row of the usual width may share one of this width, where that leaves less empty.
-_SHARED_WIDTH = 2 * USUAL_WIDTH
-# Where everything fits into one row, it need not be wider.
-_LEAST_WIDTH = 16
-# A row as full as this is not improved upon by another width, which would be another program to compile.
-_FULL = 0.9
+# A CPU's products add up in one order for every number of tokens that is a multiple of the usual width, up to this many
+# and somewhat more; in batches of 4,096, or of 96, a text would get other bits.
+ROWS_OF_ONE_ORDER = 32
 # Texts that a row may hold: single words, with a token before and one behind, fill the usual width.
 TEXTS_PER_ROW = USUAL_WIDTH // 2
 _CHUNK = 4096  # texts; enough to keep all cores busy, few enough that the library's own objects stay small
@@ -71,66 +69,58 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokens:
 def batches(tokens: Tokens, *, longest: int, batch_size: int) -> Iterator[Batch]:
     """Yields rows that together hold every text of at least one token once, the widest first.
 
-    Batches of one width have one number of rows; what is missing in the last is padding.
+    Batches of one width have one number of rows, but for the last; what is missing there is padding.
 
     Args:
         tokens: no text has more than `longest`.
-        longest: no row is wider.
+        longest: of the texts that may come.
         batch_size: at most so many rows of `USUAL_WIDTH` in a batch; of wider ones fewer, so that their tokens are
-            not more.
+            not more. Those of a batch are a multiple of that width, whatever comes.
     """
     planned = plan(np.diff(tokens.starts), longest=longest)
     for width in sorted(planned, reverse=True):
-        rows = planned[width]
-        size = _rows_at_once(len(rows), max(1, batch_size * USUAL_WIDTH // width))
-        for start in range(0, len(rows), size):
-            yield _batch(tokens, rows[start : start + size], (size, width))
+        rows, step = planned[width], math.lcm(width, USUAL_WIDTH) // width
+        most = max(1, batch_size * USUAL_WIDTH // width // step)
+        for start, size in _shared_out(-(-len(rows) // step), most):
+            yield _batch(tokens, rows[start * step : (start + size) * step], (size * step, width))
 
 
 def plan(lengths_I: Int64[np.ndarray, " I"], *, longest: int) -> dict[int, list[Row]]:
-    """Puts texts into rows: the longest first, in the narrowest row for it, and beside it the longest that still fit.
+    """Puts texts into rows whose width their own length decides, for a CPU's sums over rows of another width, or of a
+    text that lies elsewhere in a wide one, differ in their last bits.
+
+    Texts that fit into the usual width share rows of it: the longest first, and beside it the longest that still fit. A
+    longer one has a row of its own, from the left.
 
     Returns:
-        The rows by their widths, which are powers of 2, or `longest`.
+        The rows by their widths, which are powers of 2 or half as much again.
     """
+    widths, planned = _widths(longest), defaultdict[int, list[Row]](list)
     stock: defaultdict[int, Row] = defaultdict(list)
     for text in range(len(lengths_I) - 1, -1, -1):
         if lengths_I[text]:
             stock[int(lengths_I[text])].append(text)
-    widths, ascending = _widths(int(lengths_I.sum()), longest), sorted(stock)
-    planned: defaultdict[int, list[Row]] = defaultdict(list)
+    ascending = sorted(stock)
+    for length in reversed(ascending):
+        if length > widths[0]:
+            planned[widths[bisect_left(widths, length)]] += [[text] for text in reversed(stock.pop(length))]
+    ascending = sorted(stock)
     while ascending:
-        width, content = _best(stock, ascending, widths)
+        content = _content(stock, ascending, widths[0])
         for _ in range(min(len(stock[length]) // number for length, number in content.items())):
-            planned[width].append([stock[length].pop() for length, number in content.items() for _ in range(number)])
+            planned[widths[0]].append(
+                [stock[length].pop() for length, number in content.items() for _ in range(number)]
+            )
         ascending = [length for length in ascending if stock[length]]
     return dict(planned)
 
 
-def _widths(total: int, longest: int) -> list[int]:
-    first = _LEAST_WIDTH
-    while first < min(total, USUAL_WIDTH):
-        first *= 2
-    widths = []
-    while first < longest:
-        widths.append(first)
-        first *= 2
-    return [*widths, longest]
-
-
-def _best(stock: dict[int, Row], ascending: list[int], widths: list[int]) -> tuple[int, dict[int, int]]:
-    """The width of a row that holds the longest text, and how many texts of which lengths to put there."""
-    fitting = [width for width in widths if width >= ascending[-1]]
-    candidates = fitting[:1] + [width for width in fitting[1:] if width <= _SHARED_WIDTH]
-    best, fullest = (0, dict[int, int]()), 0.0
-    for width in candidates:
-        content = _content(stock, ascending, width)
-        full = sum(length * number for length, number in content.items()) / width
-        if full > fullest:
-            best, fullest = (width, content), full
-        if full >= _FULL:
-            break
-    return best
+def _widths(longest: int) -> list[int]:
+    widths, width = [], USUAL_WIDTH
+    while width < longest:
+        widths += [width, width * 3 // 2]
+        width *= 2
+    return [*widths, width]
 
 
 def _content(stock: dict[int, Row], ascending: list[int], width: int) -> dict[int, int]:
@@ -145,16 +135,16 @@ def _content(stock: dict[int, Row], ascending: list[int], width: int) -> dict[in
     return content
 
 
-def _rows_at_once(count: int, most: int) -> int:
-    """Shares rows out evenly, to one of a few sizes: a program is compiled for each, and each row too many computed."""
-    even = -(-count // -(-count // most))
-    if count > most:
-        step = max(1, most // 8)
-        return min(most, -(-even // step) * step)
-    power = 1
-    while power < even:
-        power *= 2
-    return min(most, power * 3 // 4 if power >= 4 and power * 3 // 4 >= even else power)
+def _shared_out(count: int, most: int) -> Iterator[tuple[int, int]]:
+    """Where each batch starts and its size: all that can be of the largest, and the rest of one of a few sizes, for a
+    program is compiled for each, and each row too many computed."""
+    for start in range(0, count - most + 1, most):
+        yield start, most
+    if rest := count % most:
+        power = 1
+        while power < rest:
+            power *= 2
+        yield count - rest, min(most, power * 3 // 4 if power >= 4 and power * 3 // 4 >= rest else power)
 
 
 def _batch(tokens: Tokens, rows: list[Row], shape: tuple[int, int]) -> Batch:

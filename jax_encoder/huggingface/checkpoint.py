@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,20 @@ from tokenizers import Tokenizer
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.files import written_whole
-from jax_encoder.errors import InputError
+from jax_encoder.errors import InputError, ReadingWarning
 from jax_encoder.huggingface.beside import read_beside
 from jax_encoder.huggingface.carry import NEW, Form, carry_in, carry_out
 from jax_encoder.huggingface.families import FAMILIES
 from jax_encoder.huggingface.family import Family, Head
 from jax_encoder.huggingface.fields import Fields
+from jax_encoder.huggingface.files import read_json
 from jax_encoder.huggingface.hub import folder_of
-from jax_encoder.huggingface.tensors import SINGLE, read_json, read_tensors, write_tensors
+from jax_encoder.huggingface.reading import TOKENIZER, Reading, read_tokenizer
+from jax_encoder.huggingface.tensors import SINGLE, read_tensors, write_tensors
 from jax_encoder.model import Model, Parts
 from jax_encoder.params import Named
 
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+CONFIG = "config.json"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,10 +42,11 @@ class Checkpoint:
         family: by its name.
         architecture: transformers' class.
         fields: config.json as it was read, or is to be written.
-        tokenizer: as it was read; None where there is none.
+        tokenizer: reads texts as transformers' class does, but for the `notes`; None where there is none.
         beside: name -> content of the files that tell other libraries how to use it.
         form: how the file's names differ from the family's.
         folder: where it was read; None for a new one.
+        notes: what transformers and sentence-transformers will read otherwise, a sentence each.
     """
 
     config: EncoderConfig
@@ -55,6 +59,7 @@ class Checkpoint:
     beside: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     form: Form = NEW
     folder: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def model(self, *, dtype: DTypeLike = jnp.float32, param_dtype: DTypeLike = jnp.float32) -> Model:
         """The model, ready to run."""
@@ -71,6 +76,9 @@ def load(name: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
 
     Raises:
         InputError: something is missing, damaged, or would be computed differently here; all of it is listed.
+
+    Warns:
+        ReadingWarning: transformers would read texts otherwise than the folder's tokenizer.json says.
     """
     folder = folder_of(name, allow_pickle=allow_pickle)
     values = read_json(folder / CONFIG)
@@ -82,13 +90,18 @@ def load(name: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
     assert config is not None, "finish raises where the config could not be made"
     parts = Parts(head=any(row.ours[0].startswith("head.") for row in head.rows), pooler=False, classifier=classes)
     tensors = read_tensors(folder, allow_pickle=allow_pickle)
+    config = family.amended(config, tensors)
     carried = carry_in(tensors, family, config, head, parts, f"{folder}, taken for a {architecture},")
-    tokenizer = _tokenizer(folder / TOKENIZER)
-    beside = read_beside(folder, vocabularies=tokenizer is None)
+    reading = read_tokenizer(folder, values)
+    beside = read_beside(folder, vocabularies=reading is None)
+    tokenizer, notes = (None, ()) if reading is None else (reading.tokenizer, _notes(reading, config, folder))
+    for note in notes:
+        warnings.warn(note, ReadingWarning, stacklevel=2)
     return Checkpoint(
         *(config, carried.parts, carried.params, family.name, architecture, values, tokenizer, beside),
         form=carried.form,
         folder=folder,
+        notes=notes,
     )
 
 
@@ -171,7 +184,8 @@ def _differing(config: EncoderConfig, family: Family, values: Mapping[str, Any])
     read, _ = _read(fields, family, None)
     if problems := fields.problems():
         return problems
-    names = [field.name for field in dataclasses.fields(config) if field.name not in _NOT_FUNCTION]
+    apart = _NOT_FUNCTION.union(family.told_by_tensors)
+    names = [field.name for field in dataclasses.fields(config) if field.name not in apart]
     return [
         f"{name}={getattr(config, name)!r}, where the family has {getattr(read, name)!r}"
         for name in names
@@ -259,10 +273,13 @@ def _num_classes(fields: Fields) -> int:
     return count
 
 
-def _tokenizer(path: Path) -> Tokenizer | None:
-    if not path.is_file():
-        return None
-    try:
-        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except Exception as error:  # the library raises nothing narrower
-        raise InputError(f"{path} is not a tokenizer.json of Hugging Face tokenizers: {error}") from None
+def _notes(reading: Reading, config: EncoderConfig, folder: Path) -> tuple[str, ...]:
+    """What transformers reads otherwise; for padding, that depends on how the encoder counts positions."""
+    counted = config.position_kind in ("learned", "sinusoidal") and not config.position_offset
+    if not (reading.pads_left and counted):
+        return reading.notes
+    return (
+        *reading.notes,
+        f"{folder}: the tokenizer pads on the left, and transformers counts padding as positions: there, a text's "
+        "vector depends on the longest text beside it; here, each is computed as if alone",
+    )

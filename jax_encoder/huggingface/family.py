@@ -8,6 +8,7 @@ from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.rows import Row, within
+from jax_encoder.huggingface.tensors import Tensors
 
 RowsOf = Callable[[EncoderConfig], list[Row]]
 
@@ -51,6 +52,9 @@ class Family:
         called: where another family has the model type; the class tells them apart.
         reference: what our encoder is held against where transformers has no such classes; None holds it against these.
         buffers: tensors that are no parameters, by how they end: positions counted from 0, or token types of 0.
+        told_by_tensors: fields of our config that such tensors say and config.json does not.
+        amended: the config with these fields, given a file's tensors. Raises InputError if they cannot be.
+        constants: tensors of a new file that are no parameters.
     """
 
     model_types: tuple[str, ...]
@@ -67,6 +71,9 @@ class Family:
     called: str | None = None
     reference: str | None = None
     buffers: tuple[str, ...] = ("position_ids", "token_type_ids")
+    told_by_tensors: tuple[str, ...] = ()
+    amended: Callable[[EncoderConfig, Tensors], EncoderConfig] = lambda config, _: config
+    constants: Callable[[EncoderConfig], Tensors] = lambda _: {}
 
     @property
     def name(self) -> str:

@@ -60,11 +60,12 @@ class Fields:
     Args:
         values: the JSON object.
         source: who it is, for messages.
+        irrelevant: names that change nothing whatever they say.
     """
 
-    def __init__(self, values: Mapping[str, Any], source: str):
+    def __init__(self, values: Mapping[str, Any], source: str, irrelevant: frozenset[str] = _IRRELEVANT):
         self.values, self.source = values, source
-        self._asked: set[str] = set(_IRRELEVANT)
+        self._asked: set[str] = set(irrelevant)
         self._problems: list[str] = []
 
     def take(self, name: str, default: Any) -> Any:

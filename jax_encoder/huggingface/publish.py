@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.tokenizer import Vocabulary, vocabulary_of
@@ -35,7 +35,7 @@ def published(encoder: EncoderConfig, params: Named, tokenizer: Tokenizer) -> Ch
         family=family.name,
         architecture=f"{family.classes[0]}ForMaskedLM",
         fields={"model_type": family.name, **family.write(encoder), **_ids(vocabulary)},
-        tokenizer=tokenizer,
+        tokenizer=_as_trained(tokenizer, vocabulary),
         beside=_beside(encoder, tokenizer, vocabulary),
     )
 
@@ -48,6 +48,24 @@ def _check_padding(encoder: EncoderConfig, vocabulary: Vocabulary) -> None:
             f"{encoder.position_offset - 1}, and the tokenizer's is {vocabulary.pad}: transformers would count other "
             "positions; train with --tokenizer whose padding has that number, or with position_offset 0"
         )
+
+
+def _as_trained(tokenizer: Tokenizer, vocabulary: Vocabulary) -> Tokenizer:
+    """The tokenizer with special tokens marked and texts framed as in training, whatever its file does."""
+    made = Tokenizer.from_str(tokenizer.to_str())
+    made.no_padding()
+    made.no_truncation()
+    marked = made.get_added_tokens_decoder()
+    named = {id_: made.id_to_token(id_) for name in _SPECIAL if (id_ := getattr(vocabulary, name)) is not None}
+    made.add_special_tokens([token for id_, token in named.items() if id_ not in marked])
+    if made.encode("").ids != [vocabulary.cls, vocabulary.sep]:
+        begin, end = named[vocabulary.cls], named[vocabulary.sep]
+        made.post_processor = processors.TemplateProcessing(
+            single=f"{begin} $A {end}",
+            pair=f"{begin} $A {end} $B:1 {end}:1",
+            special_tokens=[(begin, vocabulary.cls), (end, vocabulary.sep)],
+        )
+    return made
 
 
 def _ids(vocabulary: Vocabulary) -> dict[str, int]:

@@ -19,6 +19,10 @@ class Layout(NamedTuple):
     to_theirs: Callable[[Array], Array]
 
 
+SAME = Layout(lambda array: array, lambda array: array)
+TRANSPOSED = Layout(lambda w_OI: w_OI.T, lambda w_IO: w_IO.T)
+
+
 class Row(NamedTuple):
     """One tensor of theirs.
 
@@ -26,25 +30,24 @@ class Row(NamedTuple):
         theirs: its name.
         ours: what it holds, one parameter or several end to end along its first axis.
         layout: of each part.
+        order: of the whole, before it is cut.
     """
 
     theirs: str
     ours: tuple[str, ...]
     layout: Layout
+    order: Layout = SAME
 
     def split(self, tensor: Array) -> dict[str, Array]:
         """Our parameters from their tensor. Raises ValueError if it cannot be cut or laid out so."""
-        parts = np.split(tensor, len(self.ours)) if len(self.ours) > 1 else [tensor]
+        whole = self.order.to_ours(tensor)
+        parts = np.split(whole, len(self.ours)) if len(self.ours) > 1 else [whole]
         return {name: self.layout.to_ours(part) for name, part in zip(self.ours, parts, strict=True)}
 
     def join(self, params: dict[str, Array]) -> Array:
         """Their tensor from our parameters."""
         parts = [self.layout.to_theirs(params[name]) for name in self.ours]
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
-
-
-SAME = Layout(lambda array: array, lambda array: array)
-TRANSPOSED = Layout(lambda w_OI: w_OI.T, lambda w_IO: w_IO.T)
+        return self.order.to_theirs(np.concatenate(parts) if len(parts) > 1 else parts[0])
 
 
 def heads(head_dim: int) -> tuple[Layout, Layout, Layout]:
@@ -103,4 +106,4 @@ def separate(query: str, key: str, value: str) -> dict[str, tuple[str, ...]]:
 def within(rows: Iterable[Row], theirs: str, ours: str) -> Iterator[Row]:
     """Rows of a part, under the names of the whole."""
     for row in rows:
-        yield Row(theirs + row.theirs, tuple(ours + name for name in row.ours), row.layout)
+        yield row._replace(theirs=theirs + row.theirs, ours=tuple(ours + name for name in row.ours))

@@ -3,7 +3,6 @@
 Pickled weights are read on request only, by torch, and never by running what is in them.
 """
 
-import json
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from jax_encoder.errors import InputError
+from jax_encoder.huggingface.files import inside, read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
@@ -105,7 +105,7 @@ def _read_shards(path: Path, read: Callable[[Path], Tensors]) -> Tensors:
         raise InputError(f"{path} names {', '.join(absent[:5])}, not to be found: fetch all files of the checkpoint")
     tensors: Tensors = {}
     for file in names:
-        found = read(path.parent / file)
+        found = read(inside(path.parent, file, path))
         expected = {name for name, place in places.items() if place == file}
         if found.keys() != expected:
             differing = sorted(found.keys() ^ expected)
@@ -138,20 +138,3 @@ def _read_pickled(path: Path) -> Tensors:
             raise InputError(f"{path}: {name} is no array of numbers ({error}): take the unquantised one") from None
         arrays[name] = array.astype(ml_dtypes.bfloat16) if half else array
     return arrays
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object.
-
-    Raises:
-        InputError: no such file, or no JSON object in it.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: a checkpoint's folder has it") from None
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, or a number too long
-        raise InputError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} must hold a JSON object, got {type(values).__name__}")
-    return values

@@ -25,7 +25,7 @@ import numpy as np
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from parity.encoder.form import PLAIN, Form
-from parity.encoder.variants import B, T
+from parity.encoder.variants import B, T, rounded_frequencies
 
 Choice = TypeVar("Choice")
 
@@ -106,12 +106,15 @@ def draw_config(choose: Chooser, scale: Scale) -> EncoderConfig:
     windows = [choose.integer(1, scale.window) if choose.one_of((False, True)) else None for _ in set(groups)]
     thetas = [choose.one_of(_THETAS) for _ in set(groups)] if drawn["position_kind"] == "rotary" else []
     heads = drawn["num_heads"]
+    rounded = len(set(thetas)) == 1 and choose.one_of((False, False, True))
     return EncoderConfig(
         **drawn,
         layer_groups=groups,
         num_key_value_heads=choose.one_of([each for each in range(heads, 0, -1) if heads % each == 0]),
         position_offset=choose.integer(0, 3) if drawn["position_kind"] == "learned" else 0,
         rope_thetas=tuple(thetas[group] for group in groups) if thetas else (),
+        rope_frequencies=rounded_frequencies(thetas[0], drawn["head_dim"]) if rounded else (),
+        dropped_token=choose.one_of((None, None, None, None, 0, 4)),
         windows=tuple(windows[group] for group in groups),
         norm_eps=choose.one_of(_EPSILONS),
         embedding_dropout=choose.one_of(_RATES),

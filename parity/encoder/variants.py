@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from jax_encoder.classifier_config import ClassifierConfig
 from jax_encoder.config import EncoderConfig
 from parity.cases.case import Sizes
@@ -62,13 +64,30 @@ T5 = (
 # Jina's form of BERT.
 ALIBI = LINEAR | {"position_kind": "none", "mlp_kind": "gated", "mlp_bias": False}
 
+
+def rounded_frequencies(theta: float, head_dim: int) -> tuple[float, ...]:
+    """Rotary frequencies as a checkpoint in half precision holds them."""
+    return tuple(np.power(theta, -np.arange(0, head_dim, 2) / head_dim).astype(np.float16).astype(float).tolist())
+
+
+# ESM-2's form: the mask token's word is dropped, and frequencies were rounded to half precision as they were saved.
+ESM = PRE | {
+    "vocab_size": 17,
+    "dropped_token": 4,
+    "num_token_types": 0,
+    "embedding_norm": False,
+    "position_kind": "rotary",
+    "rope_thetas": (250.0, 250.0),
+    "rope_frequencies": rounded_frequencies(250.0, 8),
+}
+
 # What each variant changes in EncoderConfig.tiny(), which has BERT's form: post-norm, learned positions, dense GELU.
 CHANGES: Mapping[str, Mapping[str, Any]] = {
     "post": {},
     "post-final-norm": {"final_norm": True},
     "post-no-embedding-norm": {"embedding_norm": False},
     "post-rms": {"norm_kind": "rms", "norm_bias": False},
-    "post-unrolled": {"scan_layers": False},
+    "post-unrolled": {"scan_layers": False, "dropped_token": 0},
     "post-dropout": DROPOUT,
     "post-deployed": DROPOUT,
     "pre": PRE,
@@ -109,6 +128,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     | {"relative_norm": True, "relative_projections": True, "windows": (3, 2), "attention_bias": False},
     "alibi": ALIBI,
     "t5": T5,
+    "esm": ESM,
     "shared-keys": PRE | {"num_heads": 6, "num_key_value_heads": 3} | UNTIED,
     "llama": LLAMA,
     "modernbert": MODERNBERT,

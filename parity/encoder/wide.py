@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 # These compute rotations, norms, scales or the softmax in float32 whatever their dtype.
-_NARROW = ("modernbert", "eurobert", "deberta-v2", "t5")
+_NARROW = ("modernbert", "eurobert", "deberta-v2", "t5", "esm", "nomic_bert", "gte")
 
 
 class _Float64Torch(ModuleType):

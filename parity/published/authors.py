@@ -11,6 +11,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from parity.published import neobert
+
 
 def build(architecture: str, fields: Mapping[str, Any], num_classes: int) -> Any:
     """A model of one of the authors' classes, by the fields of its config.json.
@@ -89,4 +91,4 @@ def _jina(task: str, fields: Mapping[str, Any], num_classes: int) -> Any:
     return model
 
 
-_BUILDERS: dict[str, Callable[[str, Mapping[str, Any], int], Any]] = {"JinaBert": _jina}
+_BUILDERS: dict[str, Callable[[str, Mapping[str, Any], int], Any]] = {"JinaBert": _jina, "NeoBERT": neobert.build}

@@ -13,7 +13,7 @@ _OTHER_NAMES = {
     "distilbert": ("n_heads", "dim", "n_layers", "hidden_dim"),
     "t5": ("num_heads", "d_model", "num_layers", "d_ff"),
 }
-_LONGEST = {"t5": "n_positions"}
+_LONGEST = {"t5": "n_positions", "neobert": "max_length"}
 
 
 def draw_fields(family: str, seed: int) -> dict[str, Any]:
@@ -141,6 +141,40 @@ def _jina(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
     }
 
 
+def _esm(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    bert = _bert(rng, heads, layers)
+    return {name: bert[name] for name in ("layer_norm_eps", "tie_word_embeddings")} | {
+        "vocab_size": int(rng.integers(16, 19)),  # so few that the mask token stands in every case
+        "position_embedding_type": _one_of(rng, ("absolute", "rotary", "rotary")),
+        "emb_layer_norm_before": _one_of(rng, (True, False, None)),
+        "token_dropout": _one_of(rng, (True, True, True, False)),
+        "rope_theta": 250.0,
+        "mask_token_id": 5,
+        "pad_token_id": int(rng.integers(1, 3)),
+    }
+
+
+def _nomic(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    bert = _bert(rng, heads, layers)
+    return {name: bert[name] for name in ("type_vocab_size", "layer_norm_eps", "pad_token_id")} | {
+        "hidden_act": _one_of(rng, ("silu", "gelu")),
+        "head_dim": _one_of(rng, (None, 14)),
+        "rope_parameters": {"rope_type": "default", "rope_theta": 250.0},
+    }
+
+
+def _gte(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    return _bert(rng, heads, layers) | {
+        "type_vocab_size": int(rng.integers(0, 3)),
+        "rope_parameters": {"rope_type": "default", "rope_theta": 250.0},
+    }
+
+
+def _neobert(rng: np.random.Generator, heads: int, layers: int) -> dict[str, Any]:
+    # The MLP's width is 2 / 3 of this, in multiples of 8.
+    return {"intermediate_size": _one_of(rng, (44, 47)), "norm_eps": _one_of(rng, (1e-6, 1e-3)), "pad_token_id": PAD}
+
+
 _OWN = {
     "bert": _bert,
     "roberta": _roberta,
@@ -153,6 +187,11 @@ _OWN = {
     "deberta-v2": _deberta,
     "t5": _t5,
     "jina-bert": _jina,
+    "esm": _esm,
+    "xlm-roberta-xl": _roberta,
+    "nomic_bert": _nomic,
+    "gte": _gte,
+    "neobert": _neobert,
 }
 
 

@@ -12,12 +12,16 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor
+from transformers.core_model_loading import revert_weight_conversion
 
-from jax_encoder.huggingface.family import Family
+from jax_encoder.huggingface.family import Family, Head
 from parity.errors import MismatchError
 from parity.published import authors
 from parity.published.form import Published
 from parity.published.inputs import Inputs
+
+# Within their models tensors have other names than in their files, and are cut otherwise.
+_CONVERTED = ("nomic_bert", "gte")
 
 
 def build(published: Published) -> Any:
@@ -45,7 +49,8 @@ def read(published: Published, folder: Path) -> Any:
             model, told = cls.from_pretrained(folder, **options, output_loading_info=True)
         except (OSError, RuntimeError, ValueError) as error:
             raise MismatchError(f"transformers cannot read {folder}: {error}") from error
-    missing = {name for name in told["missing_keys"] if "pooler" not in name.split(".")}
+    unused = tuple(name.removeprefix(published.family.prefix) for name in published.head.unused)
+    missing = {name for name in told["missing_keys"] if "pooler" not in name.split(".") and not name.endswith(unused)}
     if missing or told["mismatched_keys"]:
         raise MismatchError(
             f"in {folder} transformers misses {sorted(missing)}, and finds another shape of "
@@ -71,13 +76,15 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family) -> None:
+def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family, head: Head) -> None:
     """Gives a model its weights, all of them and no other.
 
     Raises:
         MismatchError: names that one side lacks, or shapes that differ.
     """
-    state = dict(model.state_dict())
+    plain = dict(model.state_dict())
+    places = _places(plain)
+    state = in_files(model, places, family)
     prefixed = {name if name in state else name.removeprefix(family.prefix): a for name, a in tensors.items()}
     word = family.prefix + next(row.theirs for row in family.embedding if row.ours == ("embedding.word",))
     tied = {family.tied: word} if model.config.tie_word_embeddings else {}
@@ -85,6 +92,9 @@ def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family) -> None:
         name, one = (each if each in state else each.removeprefix(family.prefix) for each in (name, one))
         if name in state and one in prefixed:
             prefixed[name] = prefixed[one]
+    for name in {name for unused in head.unused for name in (unused, unused.removeprefix(family.prefix))}:
+        if name in plain:
+            prefixed.setdefault(name, plain[name].numpy())
     missing = state.keys() - prefixed.keys()
     extra = prefixed.keys() - state.keys()
     if missing or extra:
@@ -92,9 +102,32 @@ def load(model: Any, tensors: Mapping[str, np.ndarray], family: Family) -> None:
             f"{type(model).__name__} has no weight for {sorted(missing)}, and none like {sorted(extra)}"
         )
     try:
-        model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in prefixed.items()})
+        given = {name: torch.from_numpy(np.array(array)) for name, array in prefixed.items()}
+        model.load_state_dict(_put(given, state, plain) if family.name in _CONVERTED else given)
     except RuntimeError as error:
         raise MismatchError(str(error)) from error
+
+
+def in_files(model: Any, tensors: dict[str, Tensor], family: Family) -> dict[str, Tensor]:
+    """Tensors of a model, by the names and in the pieces in which transformers writes them to a file."""
+    return revert_weight_conversion(model, tensors) if family.name in _CONVERTED else tensors
+
+
+def _places(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Every number's own place, counted through all tensors."""
+    ends = np.cumsum([tensor.numel() for tensor in tensors.values()]).tolist()
+    return {
+        name: torch.arange(end - tensor.numel(), end).reshape(tensor.shape)
+        for end, (name, tensor) in zip(ends, tensors.items(), strict=True)
+    }
+
+
+def _put(given: dict[str, Tensor], places: dict[str, Tensor], plain: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a file holds, by the names and in the pieces of the model."""
+    numbers = torch.empty(sum(tensor.numel() for tensor in plain.values()), dtype=torch.float64)
+    for name, tensor in given.items():
+        numbers[places[name].flatten()] = tensor.reshape(places[name].shape).flatten()
+    return {name: numbers[place.flatten()].reshape(place.shape) for name, place in _places(plain).items()}
 
 
 class Values(NamedTuple):

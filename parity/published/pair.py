@@ -56,7 +56,7 @@ class Pair:
             with running("torch"):
                 model = oracle.build(published)
             tensors = carry_out(params, published.family, published.config, published.head, published.parts, NEW)
-            oracle.load(model, tensors, published.family)
+            oracle.load(model, tensors, published.family, published.head)
         return cls(published, params, model)
 
     @classmethod
@@ -99,7 +99,8 @@ class Pair:
             # The sum of what has either sign may come to nothing.
             scales={_LOSS: float(sum(one.detach().square().sum() for one in leaves(theirs)) ** 0.5)},
         )
-        expected = self._named({name: array(grad) for name, grad in zip(weights, grads, strict=True)})
+        filed = oracle.in_files(self.model, dict(zip(weights, grads, strict=True)), published.family)
+        expected = self._named({name: array(grad) for name, grad in filed.items()})
         actual = unstacked(our_grads, published.config)
         return Trace((values, _derivatives(actual, expected)))
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 import transformers
 
 from jax_encoder.errors import InputError
-from jax_encoder.huggingface.checkpoint import Checkpoint, load
+from jax_encoder.huggingface.checkpoint import Checkpoint
 from jax_encoder.huggingface.families import FAMILIES
 from parity.cases.case import Sizes
+from parity.encoder.checkpoints import load_silently
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.variants import sizes_of
 from parity.errors import UsageError
@@ -93,7 +94,7 @@ class CheckpointSubject(PublishedSubject):
     def __init__(self, model: str):
         super().__init__()
         try:
-            checkpoint = load(model)
+            checkpoint = load_silently(model)
         except InputError as error:
             raise UsageError(str(error)) from error
         family = FAMILIES[checkpoint.family]

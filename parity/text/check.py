@@ -12,9 +12,12 @@ import torch
 import transformers
 
 from jax_encoder.errors import InputError
-from jax_encoder.huggingface.checkpoint import load
+from jax_encoder.huggingface.beside import TRANSFORMER_CONFIGS
 from jax_encoder.huggingface.hub import folder_of
-from jax_encoder.huggingface.pooling import TRANSFORMER_CONFIGS, SentenceForm, read_sentence_form
+from jax_encoder.sentence.form import SentenceForm
+from jax_encoder.sentence.modules import Normalize, Pooling
+from jax_encoder.sentence.read import read_sentence_form
+from parity.encoder.checkpoints import load_silently
 from parity.encoder.session import in_float64
 from parity.errors import MismatchError, UsageError
 from parity.judge.check import mismatched
@@ -67,7 +70,9 @@ def text_of(model: str, *, computed: int = COMPUTED, progress: Progress = lambda
     with in_float64():
         try:
             form = read_sentence_form(folder_of(model))
-            ours = Ours(load(form.encoder), form)
+            if form.static:
+                raise UsageError(f"{model} has no encoder: a text's vector is the mean of its tokens' rows of a table")
+            ours = Ours(load_silently(form.encoder), form)
         except InputError as error:
             raise UsageError(str(error)) from error
         environment = _environment()
@@ -90,8 +95,12 @@ def bench_of(ours: Ours, theirs: Library, computed: int) -> Bench:
     file = ours.form.encoder / "tokenizer.json"
     content = file.read_text(encoding="utf-8")
     by_file = _lowered(dataclasses.replace(by_class, tokenizer=content, typed=theirs.takes_types), ours.form)
-    pooling = ours.form.pooling
-    pooled = Pooled(modes=pooling.modes, normalize=pooling.normalize, width=theirs.pipeline.width)
+    modules = ours.form.modules
+    pooled = Pooled(
+        modes=next((one.modes for one in modules if isinstance(one, Pooling)), ()),
+        normalize=any(isinstance(one, Normalize) for one in modules),
+        width=theirs.pipeline.width,
+    )
     cases = built.corpus(_special(theirs), by_class.limit, *_lengths(by_class))
     if not pairs_are_framed(by_file):
         cases = {name: texts for name, texts in cases.items() if isinstance(texts[0], str)}

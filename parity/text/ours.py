@@ -12,7 +12,8 @@ from jax_encoder import masks
 from jax_encoder.encode import TextEncoder, positions
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.checkpoint import Checkpoint
-from jax_encoder.huggingface.pooling import SentenceForm
+from jax_encoder.sentence.form import SentenceForm
+from jax_encoder.sentence.modules import Normalize
 from parity.judge.crash import running
 from parity.text.corpus import Text
 from parity.text.reading import Reading, Rows
@@ -94,11 +95,12 @@ class Ours:
     def mistaken(self, wrong: Recipe | Pooled) -> "Ours":
         """The same with a mistake, as far as our own options and files can say it."""
         if isinstance(wrong, Pooled):
-            return Ours(
-                self.checkpoint, self.form._replace(pooling=self.form.pooling._replace(normalize=wrong.normalize))
-            )
+            others = tuple(one for one in self.form.modules if not isinstance(one, Normalize))
+            modules = (*others, Normalize()) if wrong.normalize else others
+            return Ours(self.checkpoint, self.form._replace(modules=modules))
         changed = dataclasses.replace(self.checkpoint, tokenizer=Tokenizer.from_str(wrong.tokenizer))
-        form = self.form._replace(max_length=wrong.limit, cut_left=wrong.cut_left, prompt=wrong.prompt)
+        form = self.form._replace(max_length=wrong.limit, cut_left=wrong.cut_left)
+        form = form._replace(prompts={"mistaken": wrong.prompt}, default_prompt="mistaken")
         return Ours(changed, form)
 
 

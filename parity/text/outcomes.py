@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from jax_encoder.huggingface.checkpoint import load
-from jax_encoder.huggingface.pooling import read_sentence_form
+from jax_encoder.sentence.read import read_sentence_form
+from parity.encoder.checkpoints import load_silently
 from parity.encoder.session import in_float64
 from parity.judge.outcome import Outcome, judged
 from parity.judge.verdict import Run
@@ -79,7 +79,7 @@ def _bench(folder: Path, computed: int) -> Bench:
     return bench_of(Ours(checkpoint, form), Library(folder, checkpoint.family), computed)
 
 
-_loaded = functools.lru_cache(maxsize=1)(load)
+_loaded = functools.lru_cache(maxsize=1)(load_silently)
 
 
 def _first(bench: Bench) -> Run:

@@ -11,8 +11,8 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.data.tokenizer_form import TokenizerForm
 from jax_encoder.data.tokenizer_training import train_tokenizer
 from jax_encoder.huggingface import Checkpoint, save
-from jax_encoder.huggingface.pooling import Pooling, SentenceForm
 from jax_encoder.model import Parts, shapes_of
+from jax_encoder.sentence.form import SentenceForm
 from tests.jax_encoder.training.helpers import SENTENCES
 
 TOKENIZER = train_tokenizer(SENTENCES, TokenizerForm("wordpiece"), vocab_size=120)
@@ -29,7 +29,7 @@ CONFIG = dataclasses.replace(
     layer_groups=(0, 1),
     windows=(None, None),
 )
-MEAN = SentenceForm(Path("made up"), Pooling(("mean",), False), None, False, lower_case=False, prompt="")
+MEAN = SentenceForm(Path("made up"))
 
 
 def checkpoint(config: EncoderConfig = CONFIG, *, head: bool = False) -> Checkpoint:

@@ -103,6 +103,17 @@ def test_config_is_frozen():
             {"mlm_activation": None, "mlm_transform_bias": False, "table_dim": 12},
             "table_dim needs the masked-language-model head's transform, which brings D back to E",
         ),
+        ({"dropped_token": 61}, "dropped_token must be None or a token below vocab_size, 61, got 61"),
+        ({"dropped_token": True}, "dropped_token must be None or a token below vocab_size, 61, got True"),
+        (
+            {"rope_frequencies": (1.0,) * 4},
+            "rope_frequencies need one rope_theta for all layers and 4 entries, half of head_dim 8, got rope_thetas () "
+            "and 4 entries",
+        ),
+        (
+            {"position_kind": "rotary", "rope_thetas": (1e4, 1e4), "rope_frequencies": (1.0, 0.1, 0.01, 0.0)},
+            "rope_frequencies must be above 0 and finite, got (1.0, 0.1, 0.01, 0.0)",
+        ),
         ({"num_key_value_heads": 2}, "num_key_value_heads must divide num_heads, 3, got 2"),
         (BIAS | {"relative_buckets": 6, "relative_max_distance": 20}, f"{BUCKETS}, got 6 and 20"),
         (BIAS | {"relative_buckets": 8, "relative_max_distance": 7}, f"{BUCKETS}, got 8 and 7"),

@@ -192,6 +192,7 @@ def test_refuses_what_the_config_does_not_have():
     short = build(dataclasses.replace(BERT, max_len=T - 1), Encoder)
     with pytest.raises(ValueError, match="11 positions are more than this encoder's max_len 10"):
         short(tokens_BT, mask_BTS)
+    short(tokens_BT, mask_BTS, positions_BT=jnp.zeros_like(tokens_BT))
     untyped = build(dataclasses.replace(BERT, num_token_types=0), Encoder)
     with pytest.raises(ValueError, match="token_types were given, but num_token_types is 0"):
         untyped(tokens_BT, mask_BTS, token_types_BT=tokens_BT)

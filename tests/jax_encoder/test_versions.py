@@ -36,10 +36,10 @@ ENCODER_2 = """{
 }"""
 ENCODER_3 = """{
   "vocab_size": 61, "max_len": 37, "embed_dim": 20, "table_dim": null, "num_layers": 2, "layer_groups": [0, 1],
-  "num_heads": 3, "num_key_value_heads": 3, "head_dim": 8, "mlp_dim": 28, "num_token_types": 0,
+  "num_heads": 3, "num_key_value_heads": 3, "head_dim": 8, "mlp_dim": 28, "num_token_types": 0, "dropped_token": 5,
   "position_kind": "none", "position_offset": 0, "relative_kind": "disentangled", "relative_buckets": 8,
   "relative_max_distance": 20, "relative_norm": true, "relative_projections": true,
-  "rope_thetas": [], "windows": [null, null],
+  "rope_thetas": [], "rope_frequencies": [], "windows": [null, null],
   "norm_order": "post", "norm_kind": "layer", "norm_eps": 1e-07, "norm_bias": true, "embedding_norm": true,
   "first_attention_norm": true, "final_norm": false, "mlp_kind": "gated", "activation": "gelu_tanh",
   "attention_bias": true, "scale_scores": false, "mlp_bias": false, "mlp_down_bias": true,
@@ -115,8 +115,8 @@ def test_todays_version_says_so():
             changed(ENCODER_2, version=0),
             "the encoder config must have a whole number of at least 1 as version, got 0",
         ),
-        (changed(ENCODER_1, table_dim=None), "the encoder config has unknown fields [] and lacks ['layer_groups', "),
-        (changed(ENCODER_1, depth=3), "the encoder config has unknown fields ['depth'] and lacks ['layer_groups', "),
+        (changed(ENCODER_1, table_dim=None), "the encoder config has unknown fields [] and lacks ['dropped_token', "),
+        (changed(ENCODER_1, depth=3), "the encoder config has unknown fields ['depth'] and lacks ['dropped_token', "),
         (changed(ENCODER_2, version=1), "the encoder config has unknown fields ['layer_groups', "),
         (changed(ENCODER_1, version=2), "the encoder config has unknown fields [] and lacks ['layer_groups', "),
         (

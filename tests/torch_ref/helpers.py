@@ -46,7 +46,24 @@ DISENTANGLED = dataclasses.replace(
     num_token_types=0,
 )
 ALIBI = dataclasses.replace(TINY, position_kind="none", relative_kind="linear", mlp_kind="gated", mlp_bias=False)
-VARIANTS = {"tiny": TINY, "modern": MODERN, "sinusoidal": SINUSOIDAL, "disentangled": DISENTANGLED, "alibi": ALIBI}
+ESM = dataclasses.replace(
+    TINY,
+    num_token_types=0,
+    dropped_token=5,
+    position_kind="rotary",
+    rope_thetas=(100.0, 100.0),
+    rope_frequencies=(1.0, 0.3, 0.125, 0.03),
+    norm_order="pre",
+    final_norm=True,
+)
+VARIANTS = {
+    "tiny": TINY,
+    "modern": MODERN,
+    "sinusoidal": SINUSOIDAL,
+    "disentangled": DISENTANGLED,
+    "alibi": ALIBI,
+    "esm": ESM,
+}
 
 
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:

@@ -119,7 +119,8 @@ def test_taps_are_none_exactly_where_the_variant_lacks_the_value():
         absent[name] = [site for site in sites(taps) if site.endswith("=None")]
     biased = [f"layers.{i}.attention.biased_scores=None" for i in (0, 1)]
     disentangled = ["relative_embedding=None", *(f"layers.{i}.attention.relative=None" for i in (0, 1))]
-    everywhere = ["embedding_projection=None", "relative_bias=None", *biased, *disentangled]
+    words = ["embedding_projection=None", "embedding.kept=None"]
+    everywhere = [*words, "relative_bias=None", *biased, *disentangled]
     rotary = [f"layers.{i}.attention.rotated_{part}=None" for i in (0, 1) for part in ("query", "key")]
     gated = [f"layers.{i}.mlp.{part}=None" for i in (0, 1) for part in ("up", "product")]
     assert sorted(absent["tiny"]) == sorted([*everywhere, *rotary, *gated, "final_norm=None"])
@@ -128,9 +129,11 @@ def test_taps_are_none_exactly_where_the_variant_lacks_the_value():
     )
     plain = ["embedding.position=None", "embedding.token_type=None", "layers.0.attention_norm=None"]
     assert sorted(absent["modern"]) == sorted([*everywhere, *plain])
-    plain = ["embedding_projection=None", "embedding.position=None", *rotary, "final_norm=None"]
+    plain = [*words, "embedding.position=None", *rotary, "final_norm=None"]
     assert sorted(absent["disentangled"]) == sorted([*plain, "embedding.token_type=None", "relative_bias=None", *gated])
     assert sorted(absent["alibi"]) == sorted([*plain, *disentangled])
+    plain = ["embedding.position=None", "embedding.token_type=None", "embedding_projection=None", *gated]
+    assert sorted(absent["esm"]) == sorted([*plain, "relative_bias=None", *biased, *disentangled])
 
 
 def sites(taps, path=""):

@@ -92,6 +92,13 @@ def embeds_positions(config: EncoderConfig) -> bool:
 
 
 @on
+def rounded_frequencies(config: EncoderConfig) -> bool:
+    """Some rotary frequency is not its base's: rounding leaves 1 as it is."""
+    width = config.head_dim
+    return any(own != config.rope_thetas[0] ** (-2 * pair / width) for pair, own in enumerate(config.rope_frequencies))
+
+
+@on
 def has_relative_bias(config: EncoderConfig) -> bool:
     """A table has one number per head for every range of distances."""
     return config.relative_kind == "bias"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import jax_encoder.embedding
 import torch_ref.embedding
+from jax_encoder import masks
 from parity.encoder.bugs import applies
 from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch, Plant
 from parity.encoder.bugs.plant import patched, set_on, wrapped
@@ -64,6 +65,20 @@ def _scaled_by_root(plain: Callable) -> Callable:
     return forward
 
 
+def _over_the_row(plain: Callable) -> Callable:
+    def drop_words(word: Tensor, gone: Tensor, mask: Tensor) -> Tensor:
+        return plain(word, gone, mask.any(dim=1, keepdim=True).expand_as(mask))
+
+    return drop_words
+
+
+def _our_not_grown(plain: Callable) -> Callable:
+    def kept(self: Any, word: Any, tokens: Any, mask: Any) -> Any:
+        return masks.zero_where_not(tokens != self.config.dropped_token, word)
+
+    return kept
+
+
 class _Rows(nn.Module):
     """A table that is looked up."""
 
@@ -84,6 +99,8 @@ def _our_scaled_by_root(plot: JaxPlot, patch: Patch) -> None:
 
     patch.set(jax_encoder.embedding.Embedding, "_rows", rows)
 
+
+_DROPS_A_TOKEN = applies.on(lambda config: config.dropped_token is not None)
 
 EMBEDDING_BUGS = (
     ModelBug(
@@ -134,6 +151,36 @@ EMBEDDING_BUGS = (
         plant=_without("token_types_BT"),
         in_jax=_our_without("token_types"),
         applies=applies.on(lambda config: config.num_token_types > 1),
+    ),
+    ModelBug(
+        name="token-dropout-missing",
+        mistake="the mask token's word kept, and the others not grown in return",
+        source="ESM-2",
+        where=r"embedding\.kept",
+        plant=set_on(Embedding, dropped_token=None),
+        in_jax=lambda plot, _: plot.configure(dropped_token=None),
+        variant="esm",
+        applies=_DROPS_A_TOKEN,
+    ),
+    ModelBug(
+        name="token-dropout-unscaled",
+        mistake="the mask token's word left out, but the others not grown in return",
+        where=r"embedding\.kept",
+        plant=patched(
+            torch_ref.embedding, "drop_words", lambda word, gone, mask: word.masked_fill(gone[:, :, None], 0)
+        ),
+        in_jax=wrapped(jax_encoder.embedding.Embedding, "_kept", _our_not_grown),
+        variant="esm",
+        applies=_DROPS_A_TOKEN,
+    ),
+    ModelBug(
+        name="token-dropout-row",
+        mistake="the mask token's share taken over the whole row where it holds several documents",
+        where=r"embedding\.kept",
+        plant=wrapped(torch_ref.embedding, "drop_words", _over_the_row),
+        variant="esm",
+        case="packed",
+        applies=_DROPS_A_TOKEN,
     ),
     ModelBug(
         name="embedding-scaled",

@@ -101,7 +101,8 @@ def _regrouped(groups: Groups) -> applies.Applies:
         config, wrong = form.config, groups(form.config)
         count = len(set(config.layer_groups))
         renamed = [tuple(sources(count)[group] for group in config.layer_groups) for sources in (_next, _backwards)]
-        return wrong not in (config.layer_groups, *renamed)
+        dealt = [deal(config) for deal in (_in_turn, _in_blocks, _of_the_next_layer) if deal is not groups]
+        return wrong not in (config.layer_groups, *renamed, *dealt)
 
     return applies.every(_sharing(2), applies.layers_are_alike, other)
 

@@ -14,7 +14,7 @@ from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch, Plant
 from parity.encoder.bugs.plant import every, patched, set_on, wrapped
 from torch_ref.attention import Attention
 
-_ROTARY = applies.has(position_kind="rotary")
+_ROTARY = applies.has(position_kind="rotary", rope_frequencies=())
 _TURNED = r"layers\.\d+\.attention\.rotated_(query|key)"
 
 
@@ -53,6 +53,10 @@ def _our_backwards(function: Any) -> Any:
 
 def _our_base(plot: JaxPlot, _: Patch) -> None:
     plot.configure(rope_thetas=(10_000.0,) * plot.config.num_layers)
+
+
+def _our_formula(plot: JaxPlot, _: Patch) -> None:
+    plot.configure(rope_frequencies=())
 
 
 def _positions(x: Tensor, positions: Tensor | None) -> Tensor:
@@ -107,7 +111,17 @@ ROTARY_BUGS = (
         "rope-base",
         "rotary base 10,000 for the config's",
         (set_on(Attention, theta=10_000.0), _our_base),
-        applies=applies.on(lambda config: any(theta != 10_000.0 for theta in config.rope_thetas)),
+        applies=applies.every(
+            _ROTARY, applies.on(lambda config: any(theta != 10_000.0 for theta in config.rope_thetas))
+        ),
+    ),
+    _rope(
+        "rope-rounded",
+        "rotary frequencies computed anew where the checkpoint holds rounded ones",
+        (set_on(Attention, frequencies=()), _our_formula),
+        "transformers#19587",
+        variant="esm",
+        applies=applies.rounded_frequencies,
     ),
     _rope(
         "rope-positions",

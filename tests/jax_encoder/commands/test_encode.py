@@ -62,7 +62,7 @@ def test_checkpoints_that_cannot_be_used_are_refused(capsys, tmp_path, texts):
     message = refused(capsys, ["encode", "--model", str(tmp_path / "none"), str(texts)])
     assert message.startswith(f"{tmp_path}/none is not a folder")
     folder = write_checkpoint(tmp_path / "dense")
-    write_modules(folder, "Transformer", "Pooling", "Dense")
-    assert "the module Dense (2_Dense) is not computed here" in refused(
+    write_modules(folder, "Transformer", "Pooling", "CNN")
+    assert "the module CNN (2_CNN) is not computed here" in refused(
         capsys, ["encode", "--model", str(folder), str(texts)]
     )

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, models
 
 from jax_encoder.huggingface.checkpoint import TOKENIZER
 from jax_encoder.huggingface.tensors import Tensors
 from tests.jax_encoder.huggingface.helpers import fields_in, save_with_transformers, tensors_in
+from tests.jax_encoder.huggingface.made import wordpiece
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +15,7 @@ def bert(tmp_path_factory) -> Path:
     """A masked-language model with a tokenizer."""
     folder = tmp_path_factory.mktemp("bert") / "published"
     save_with_transformers("BertForMaskedLM", "bert", folder)
-    words = {"[UNK]": 0, "the": 1, "cat": 2}
-    Tokenizer(models.WordPiece(words, unk_token="[UNK]")).save(str(folder / TOKENIZER))
+    wordpiece().save(str(folder / TOKENIZER))
     return folder
 
 

@@ -52,10 +52,16 @@ SMALL: dict[str, dict[str, Any]] = {
     "t5": {"vocab_size": 31, "d_model": 12, "num_layers": 2, "num_heads": 3, "d_kv": 5, "d_ff": 20, "n_positions": 17}
     | {"feed_forward_proj": "gated-gelu"},
     "modernbert": _SIZES | _IDS,
+    "esm": _SIZES | {"position_embedding_type": "rotary", "token_dropout": True, "pad_token_id": 1, "mask_token_id": 4},
+    "xlm-roberta-xl": _SIZES,
+    "nomic_bert": _SIZES,
+    "gte": _SIZES,
+    "neobert": {name: size for name, size in _SIZES.items() if name != "max_position_embeddings"}
+    | {"max_length": 17, "pad_token_id": 1, "norm_eps": 1e-6},
     "eurobert": _SIZES | {"num_attention_heads": 6, "num_key_value_heads": 3, "mlp_bias": True} | _IDS,
 }
 # Of classes that no transformers has: what their model type's config lacks.
-_OF_AUTHORS = {"JinaBert": {"position_embedding_type": "alibi", "feed_forward_type": "geglu"}}
+_OF_AUTHORS = {"JinaBert": {"position_embedding_type": "alibi", "feed_forward_type": "geglu"}, "NeoBERT": {}}
 CLASSES = [
     (model_type, begins + suffix)
     for family in huggingface.FAMILIES.values()
@@ -82,6 +88,12 @@ def save_with_transformers(architecture: str, model_type: str, folder: Path, **f
         for param in model.parameters():
             param.normal_(generator=drawn)
     transformers.utils.logging.disable_progress_bar()
+    if model_type == "neobert":  # a module and no more
+        tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+        write(
+            folder, {"model_type": model_type, "dtype": "float32", **values, "architectures": [architecture]}, tensors
+        )
+        return
     model.save_pretrained(folder)
     if apart is not None:
         (folder / CONFIG).write_text(json.dumps(fields_in(folder) | apart | {"architectures": [architecture]}))

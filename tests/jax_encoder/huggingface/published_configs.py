@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tests.jax_encoder.huggingface.newer_configs import NEWER
+
 # config.json as published, in the order bert, roberta, ...; what only names token ids or versions is cut where it is
 # of no other kind than a neighbour's.
 _BASE = {
@@ -47,7 +49,7 @@ _ELECTRA = {
     "type_vocab_size": 2,
     "vocab_size": 30522,
 }
-PUBLISHED: dict[str, dict[str, Any]] = {
+PUBLISHED: dict[str, dict[str, Any]] = NEWER | {
     "bert-base-uncased": {**_BERT, "gradient_checkpointing": False, "vocab_size": 30522},
     "bert-base-multilingual-cased": {
         **_BERT,

@@ -38,9 +38,8 @@ def test_every_class_is_written_as_it_was_read(model_type, architecture, tmp_pat
     assert_same_tensors(second.params, loaded.params)
     assert (second.config, second.parts, second.architecture) == (loaded.config, loaded.parts, architecture)
     # Random numbers differ, so each of the file's is a parameter exactly once.
-    theirs, ours = (
-        np.concatenate([a.ravel() for a in each.values()]) for each in (tensors_in(published), loaded.params)
-    )
+    used = {name: array for name, array in tensors_in(published).items() if name not in loaded.form.kept}
+    theirs, ours = (np.concatenate([a.ravel() for a in each.values()]) for each in (used, loaded.params))
     np.testing.assert_array_equal(np.sort(ours), np.sort(theirs))
 
 
@@ -89,7 +88,7 @@ def test_what_is_loaded_is_what_the_folder_says(bert):
     assert loaded.parts == Parts(head=True, pooler=False, classifier=None)
     assert {name: array.shape for name, array in loaded.params.items()} == shapes_of(loaded.config, loaded.parts)
     assert loaded.tokenizer is not None
-    assert loaded.tokenizer.token_to_id("cat") == 2
+    assert loaded.tokenizer.token_to_id("paris") == 8
     model = loaded.model()
     np.testing.assert_array_equal(model.encoder.embedding.word[...], loaded.params["encoder.embedding.word"])
     assert huggingface.load(str(bert)).config == loaded.config

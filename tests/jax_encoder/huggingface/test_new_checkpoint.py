@@ -11,8 +11,10 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface import FAMILIES, Checkpoint, checkpoint
 from jax_encoder.huggingface.checkpoint import differences
-from jax_encoder.model import Parts, shapes_of
+from jax_encoder.huggingface.publish import published
+from jax_encoder.model import MASKED_LM, Parts, shapes_of
 from tests.jax_encoder.huggingface.helpers import assert_same_tensors, fields_in
+from tests.jax_encoder.huggingface.made import wordpiece
 from tests.jax_encoder.huggingface.published_configs import PUBLISHED
 
 
@@ -40,7 +42,7 @@ RELATIVE = {
 }
 
 
-def published(name: str) -> EncoderConfig:
+def config_of(name: str) -> EncoderConfig:
     return FAMILIES[RELATIVE[name]].read(checkpoint.Fields(PUBLISHED[name], name))
 
 
@@ -101,7 +103,7 @@ def test_a_classifier_that_the_class_does_not_have_is_refused(tmp_path):
         (EncoderConfig.roberta_base(), "roberta"),
         (EncoderConfig.modernbert_base(), "modernbert"),
         *((small(name), name) for name in ("distilbert", "electra", "albert", "mpnet", "eurobert")),
-        *((published(name), family) for name, family in RELATIVE.items()),
+        *((config_of(name), family) for name, family in RELATIVE.items()),
     ],
 )
 def test_an_encoder_finds_the_first_family_that_has_its_form(config, family):
@@ -132,3 +134,16 @@ def test_an_encoder_of_no_family_is_told_what_each_lacks():
         EncoderConfig.bert_base(), num_layers=2000, layer_groups=tuple(range(2000)), windows=(None,) * 2000
     )
     assert differences(huge, FAMILIES["bert"]) == ["num_hidden_layers=2000: must be a whole number from 0 to 1024"]
+
+
+def test_a_tokenizer_is_handed_on_as_training_used_it(tmp_path):
+    from transformers import AutoTokenizer
+
+    tokenizer = wordpiece(frame=False, marked=False)
+    tokenizer.enable_truncation(3)
+    made = published(small("bert"), drawn(small("bert"), MASKED_LM), tokenizer)
+    huggingface.save(made, tmp_path)
+    theirs, ours = AutoTokenizer.from_pretrained(tmp_path), huggingface.load(tmp_path).tokenizer
+    for text in ("paris is the [MASK]", ""):
+        assert theirs(text).tokens() == ours.encode(text).tokens == ["[CLS]", *text.split(), "[SEP]"]
+    assert tokenizer.encode("").ids == []  # the trainer's own is left alone

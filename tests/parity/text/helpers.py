@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from jax_encoder.huggingface.checkpoint import load
-from jax_encoder.huggingface.pooling import read_sentence_form
+from jax_encoder.sentence.read import read_sentence_form
+from parity.encoder.checkpoints import load_silently
 from parity.encoder.session import in_float64
 from parity.judge.verdict import Report
 from parity.text.bench import Bench
@@ -40,7 +40,7 @@ def change(path: Path, **values: Any) -> None:
 def bench(folder: Path, computed: int = 0) -> Bench:
     """Both sides of a folder."""
     form = read_sentence_form(folder)
-    checkpoint = load(form.encoder)
+    checkpoint = load_silently(form.encoder)
     with in_float64():
         return bench_of(Ours(checkpoint, form), Library(folder, checkpoint.family), computed)
 

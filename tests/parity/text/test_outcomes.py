@@ -9,8 +9,6 @@ from parity.text.plants import PLANTS
 from tests.parity.text.helpers import bench, written
 
 FAST = ("text-lower-cased", "text-pad-side", "text-types-flat", "text-not-normalised", "text-prompt-doubled")
-# Ours does not cut vectors to a width yet.
-CUT = "text-cut-order"
 
 
 def judged(one: Outcome) -> tuple[bool, ...]:
@@ -21,8 +19,6 @@ def judged(one: Outcome) -> tuple[bool, ...]:
     "bug", [bug if bug.name in FAST else pytest.param(bug, marks=pytest.mark.slow) for bug in CATALOGUE]
 )
 def test_each_is_caught_located_and_named(bug):
-    if bug.name == CUT and bench(written("truncated")).ours.encoder.width != 7:
-        pytest.skip("vectors are not cut to truncate_dim here")
     found = list(outcomes_in(bug, written(bug.folder)))
     assert found
     assert all(judged(one) == (True,) * 4 for one in found), found
