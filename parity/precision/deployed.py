@@ -129,8 +129,8 @@ def _run_torch(side: TorchSide, inputs: Inputs, word_VD: np.ndarray) -> Values:
     side.encoder.embedding.word.weight.copy_(torch.from_numpy(word_VD))
     with running("torch"):
         _, values = values_of_torch(side, inputs.for_torch())
-    # numpy cannot read torch's bfloat16; all of its values are float32's, too.
-    return jax.tree.map(lambda value: value.float() if value.dtype == torch.bfloat16 else value, values)
+    # numpy cannot read torch's bfloat16, whose values are all float32's, too; nor a parameter that is a value itself.
+    return jax.tree.map(lambda value: (value.float() if value.dtype == torch.bfloat16 else value).detach(), values)
 
 
 def _sites(values: Values, case: Case) -> tuple[Site, ...]:

@@ -42,9 +42,15 @@ def other_eps(value: float) -> Applies:
 
 
 @on
+def small_variance(config: EncoderConfig) -> bool:
+    """A norm reads the embeddings, whose variance a case makes small; where words are scaled it does not stay so."""
+    return config.embedding_norm and config.dropped_token is None
+
+
+@on
 def eps_matters(config: EncoderConfig) -> bool:
-    """Leaving epsilon out shows: it is large, or a norm reads the embeddings, whose variance a case makes small."""
-    return config.embedding_norm or config.norm_eps >= _SEEN_EVERYWHERE
+    """Leaving epsilon out shows: it is large, or a norm reads a small variance."""
+    return (config.embedding_norm and config.dropped_token is None) or config.norm_eps >= _SEEN_EVERYWHERE
 
 
 @on

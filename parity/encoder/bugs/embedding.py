@@ -79,6 +79,13 @@ def _our_not_grown(plain: Callable) -> Callable:
     return kept
 
 
+def _our_words_as_they_are(plain: Callable) -> Callable:
+    def kept(self: Any, word: Any, tokens: Any, mask: Any) -> Any:
+        return masks.zero_where_not(tokens == tokens, word)
+
+    return kept
+
+
 class _Rows(nn.Module):
     """A table that is looked up."""
 
@@ -157,8 +164,8 @@ EMBEDDING_BUGS = (
         mistake="the mask token's word kept, and the others not grown in return",
         source="ESM-2",
         where=r"embedding\.kept",
-        plant=set_on(Embedding, dropped_token=None),
-        in_jax=lambda plot, _: plot.configure(dropped_token=None),
+        plant=patched(torch_ref.embedding, "drop_words", lambda word, gone, mask: word.clone()),
+        in_jax=wrapped(jax_encoder.embedding.Embedding, "_kept", _our_words_as_they_are),
         variant="esm",
         applies=_DROPS_A_TOKEN,
     ),

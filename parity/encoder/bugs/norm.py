@@ -173,7 +173,7 @@ NORM_BUGS = (
         source="flax discussion 1709",
         case="low-variance",
         # What it loses shows on the tokens that the case prepares.
-        applies=applies.every(_LAYER, applies.has(embedding_norm=True)),
+        applies=applies.every(_LAYER, applies.small_variance),
     ),
     _formula("norm-unbiased-variance", "variance divided by D - 1", _other_norm(_unbiased, _unbiased)),
     _formula(

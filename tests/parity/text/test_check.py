@@ -91,7 +91,7 @@ def test_an_encoder_in_a_folder_of_its_own(tmp_path):
 
 def test_limits_that_the_encoder_has_no_positions_for_are_told(tmp_path):
     folder = copied("roberta-left", tmp_path)
-    change(folder / "tokenizer_config.json", padding_side="middle")
+    change(folder / "tokenizer_config.json", model_max_length=512)
     found = report(folder, computed=8)
     assert found.verdict is Verdict.PASS, render(found)
     (warning,) = [setting.warning for setting in found.preflight if setting.warning]
