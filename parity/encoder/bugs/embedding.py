@@ -167,6 +167,7 @@ EMBEDDING_BUGS = (
         plant=patched(torch_ref.embedding, "drop_words", lambda word, gone, mask: word.clone()),
         in_jax=wrapped(jax_encoder.embedding.Embedding, "_kept", _our_words_as_they_are),
         variant="esm",
+        case="packed",
         applies=_DROPS_A_TOKEN,
     ),
     ModelBug(
@@ -178,6 +179,7 @@ EMBEDDING_BUGS = (
         ),
         in_jax=wrapped(jax_encoder.embedding.Embedding, "_kept", _our_not_grown),
         variant="esm",
+        case="packed",
         applies=_DROPS_A_TOKEN,
     ),
     ModelBug(

@@ -13,7 +13,7 @@ from benchmarks.gpu.machine import has_gpu
 @pytest.mark.slow
 def test_the_parts_leave_their_figures(tmp_path, capsys):
     file = tmp_path / "figures.json"
-    options = ["--parts", "products", "train", "precision", "--shapes", "modernbert_base", "--sides", "ours"]
+    options = ["--parts", "products", "train", "--shapes", "modernbert_base", "--sides", "ours"]
     status = benchmarks.__main__.main(["gpu", "--tiny", *options, f"--trace={tmp_path}", f"--json={file}"])
     out = capsys.readouterr().out
     assert status == 0, out
@@ -23,10 +23,8 @@ def test_the_parts_leave_their_figures(tmp_path, capsys):
     assert step["loss"] < 7
     assert step["flops"] > 1e8
     assert sum(profile["breakdown"]["kinds"].values()) > 0
-    assert [one["ok"] for one in result["precision"] if "ok" in one] == [True, True]
     assert result["trouble"] == []
     assert "modernbert_base ours as trained: " in out
-    assert "gradient 0.0e+00: PASS" in out
 
 
 def test_a_part_that_crashes_leaves_the_others_alone(tmp_path, capsys, monkeypatch):
