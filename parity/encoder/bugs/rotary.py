@@ -111,9 +111,8 @@ ROTARY_BUGS = (
         "rope-base",
         "rotary base 10,000 for the config's",
         (set_on(Attention, theta=10_000.0), _our_base),
-        applies=applies.every(
-            _ROTARY, applies.on(lambda config: any(theta != 10_000.0 for theta in config.rope_thetas))
-        ),
+        # Where the first layer has that base, this is one base for all layers.
+        applies=applies.every(_ROTARY, applies.on(lambda config: config.rope_thetas[0] != 10_000.0)),
     ),
     _rope(
         "rope-rounded",
