@@ -172,9 +172,13 @@ ATTENTION_BUGS = (
         mistake="the projection never split into heads",
         where=_QKV,
         plant=_one_head,
-        # A bias or a mask of dropout for every head, and keys that heads share, do not fit one head.
+        # A bias or a mask of dropout for every head, keys that heads share, and frequencies of a head's own width do not
+        # fit one head.
         applies=applies.every(
-            applies.several_heads, applies.own_keys, applies.keeps_all_weights, applies.has(relative_kind=None)
+            applies.several_heads,
+            applies.own_keys,
+            applies.keeps_all_weights,
+            applies.has(relative_kind=None, rope_frequencies=()),
         ),
     ),
     ModelBug(

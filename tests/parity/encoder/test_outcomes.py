@@ -47,11 +47,14 @@ def test_a_planted_mistake(name, side):
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_mistake_in_a_model_of_other_sizes_and_form(part):
+    found = []
     for form, bugs in elsewhere()[part::PARTS]:
         pair = Pair.build(form, whole=False)
-        for bug in bugs:
-            found = outcome(dataclasses.replace(bug, first=None), "torch", pair)
-            assert found[3:7] == (True, True, True, True), found
+        found += [outcome(dataclasses.replace(bug, first=None), "torch", pair) for bug in bugs]
+    wrong = [one for one in found if not (one.caught and one.first and one.located)]
+    assert not wrong, wrong
+    unnamed = [one for one in found if not one.named]
+    assert len(unnamed) <= 0.05 * len(found), unnamed
 
 
 def test_every_mistake_is_tried_in_two_other_models():
