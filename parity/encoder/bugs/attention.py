@@ -172,7 +172,7 @@ ATTENTION_BUGS = (
         mistake="the projection never split into heads",
         where=_QKV,
         plant=_one_head,
-        # A bias or a mask of dropout for every head, keys that heads share, and frequencies of a head's own width do not
+        # A bias or a mask of dropout for every head, keys that heads share, frequencies of a head's width: they do not
         # fit one head.
         applies=applies.every(
             applies.several_heads,
