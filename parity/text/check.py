@@ -99,7 +99,7 @@ def bench_of(ours: Ours, theirs: Library, computed: int) -> Bench:
     pooled = Pooled(
         modes=next((one.modes for one in modules if isinstance(one, Pooling)), ()),
         normalize=any(isinstance(one, Normalize) for one in modules),
-        width=theirs.pipeline.width,
+        width=theirs.pipeline.columns,
     )
     cases = built.corpus(_special(theirs), by_class.limit, *_lengths(by_class))
     if not pairs_are_framed(by_file):

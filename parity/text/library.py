@@ -39,7 +39,7 @@ class Pipeline(Protocol):
         """What stands before every single text."""
 
     @property
-    def width(self) -> int | None:
+    def columns(self) -> int | None:
         """Columns that are kept of a vector; None keeps all."""
 
     def features(self, texts: list[Text]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Pipeline(Protocol):
 class Plain:
     """transformers' tokenizer and encoder, and the mean of what it computes at the tokens that are attended to."""
 
-    prompt, width = "", None
+    prompt, columns = "", None
 
     def __init__(self, folder: Path):
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -90,7 +90,7 @@ class Sentences:
         return (self.model.prompts.get(name) or "") if name is not None else ""
 
     @property
-    def width(self) -> int | None:
+    def columns(self) -> int | None:
         return self.model.truncate_dim
 
     def features(self, texts: list[Text]) -> dict[str, Any]:
