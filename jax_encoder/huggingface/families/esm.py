@@ -12,6 +12,7 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface import options
 from jax_encoder.huggingface.families.bert import COMMON
+from jax_encoder.huggingface.families.roberta import CLASSES, LM_HEAD
 from jax_encoder.huggingface.family import Family, Head, first_token_classes, numbered, token_classes
 from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.options import Option
@@ -115,13 +116,6 @@ _UNUSED = (
     "esm.contact_head.regression.bias",
     "esm.embeddings.position_embeddings.weight",
 )
-_MLM = (
-    *linear("lm_head.dense", "head.transform"),
-    *norm("lm_head.layer_norm", "head.norm"),
-    *table("lm_head.decoder.weight", "head.decoder"),
-    *table("lm_head.bias", "head.bias"),
-)
-_CLASSES = (*linear("classifier.dense", "classifier.transform"), *linear("classifier.out_proj", "classifier.output"))
 
 FAMILY = Family(
     model_types=("esm",),
@@ -139,9 +133,9 @@ FAMILY = Family(
     layer_names=numbered("encoder.layer"),
     heads={
         "Model": Head(optional=(_POOLER,), unused=_UNUSED),
-        "ForMaskedLM": Head(rows=_MLM, optional=(_POOLER,), unused=_UNUSED),
+        "ForMaskedLM": Head(rows=LM_HEAD, optional=(_POOLER,), unused=_UNUSED),
         "ForSequenceClassification": Head(
-            rows=_CLASSES, optional=(_POOLER,), unused=_UNUSED, classes=first_token_classes("tanh")
+            rows=CLASSES, optional=(_POOLER,), unused=_UNUSED, classes=first_token_classes("tanh")
         ),
         "ForTokenClassification": Head(
             rows=tuple(linear("classifier", "classifier.output")),

@@ -5,6 +5,7 @@ from typing import Any
 from jax_encoder.config import EncoderConfig
 from jax_encoder.huggingface import options
 from jax_encoder.huggingface.families.bert import COMMON, read_common
+from jax_encoder.huggingface.families.roberta import CLASSES, LM_HEAD
 from jax_encoder.huggingface.family import Family, Head, first_token_classes, numbered, token_classes
 from jax_encoder.huggingface.fields import Fields
 from jax_encoder.huggingface.rows import Row, attention, linear, norm, separate, table
@@ -54,13 +55,6 @@ def _layer(config: EncoderConfig) -> list[Row]:
 
 
 _POOLER = tuple(linear("mpnet.pooler.dense", "pooler.dense"))
-_MLM = (
-    *linear("lm_head.dense", "head.transform"),
-    *norm("lm_head.layer_norm", "head.norm"),
-    *table("lm_head.decoder.weight", "head.decoder"),
-    *table("lm_head.bias", "head.bias"),
-)
-_CLASSES = (*linear("classifier.dense", "classifier.transform"), *linear("classifier.out_proj", "classifier.output"))
 
 FAMILY = Family(
     model_types=("mpnet",),
@@ -78,8 +72,8 @@ FAMILY = Family(
     layer_names=numbered("encoder.layer"),
     heads={
         "Model": Head(optional=(_POOLER,)),
-        "ForMaskedLM": Head(rows=_MLM, optional=(_POOLER,)),
-        "ForSequenceClassification": Head(rows=_CLASSES, optional=(_POOLER,), classes=first_token_classes("tanh")),
+        "ForMaskedLM": Head(rows=LM_HEAD, optional=(_POOLER,)),
+        "ForSequenceClassification": Head(rows=CLASSES, optional=(_POOLER,), classes=first_token_classes("tanh")),
         "ForTokenClassification": Head(
             rows=tuple(linear("classifier", "classifier.output")), optional=(_POOLER,), classes=token_classes
         ),

@@ -38,13 +38,14 @@ def _write(config: EncoderConfig) -> dict[str, Any]:
 
 
 _POOLER = tuple(linear("roberta.pooler.dense", "pooler.dense"))
-_MLM = (
+# MPNet and ESM call these alike.
+LM_HEAD = (
     *linear("lm_head.dense", "head.transform"),
     *norm("lm_head.layer_norm", "head.norm"),
     *table("lm_head.decoder.weight", "head.decoder"),
     *table("lm_head.bias", "head.bias"),
 )
-_CLASSES = (*linear("classifier.dense", "classifier.transform"), *linear("classifier.out_proj", "classifier.output"))
+CLASSES = (*linear("classifier.dense", "classifier.transform"), *linear("classifier.out_proj", "classifier.output"))
 
 FAMILY = Family(
     model_types=("roberta", "xlm-roberta", "camembert"),
@@ -57,8 +58,8 @@ FAMILY = Family(
     layer_names=numbered("encoder.layer"),
     heads={
         "Model": Head(optional=(_POOLER,)),
-        "ForMaskedLM": Head(rows=_MLM, optional=(_POOLER,)),
-        "ForSequenceClassification": Head(rows=_CLASSES, optional=(_POOLER,), classes=first_token_classes("tanh")),
+        "ForMaskedLM": Head(rows=LM_HEAD, optional=(_POOLER,)),
+        "ForSequenceClassification": Head(rows=CLASSES, optional=(_POOLER,), classes=first_token_classes("tanh")),
         "ForTokenClassification": Head(
             rows=tuple(linear("classifier", "classifier.output")), optional=(_POOLER,), classes=token_classes
         ),
