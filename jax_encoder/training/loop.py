@@ -11,6 +11,7 @@ from rich.console import Console
 
 from jax_encoder.data.batches import prefetch
 from jax_encoder.data.masking import Batch
+from jax_encoder.kernels import table
 from jax_encoder.params import Params
 from jax_encoder.training import metrics
 from jax_encoder.training.display import Display
@@ -46,11 +47,20 @@ def train(session: Session, console: Console) -> Outcome:
             console.print(f"going back to step {start}", style="yellow", highlight=False)
         if start == session.config.steps:
             return Outcome(start, None)
+        console.print(_attention(session), highlight=False, markup=False, soft_wrap=True)
         with (
             closing(metrics.MetricsLog(session.folder.metrics, session.folder.tensorboard, step=start)) as log,
             Display(console, steps=session.config.steps, start=start) as display,
         ):
             return _Loop(session, log, display).run(state, interrupt)
+
+
+def _attention(session: Session) -> str:
+    """How attention is computed, and why so."""
+    options, encoder = session.config.model, session.encoder
+    length = session.batches.batch(0).tokens.shape[1]
+    plan = table.plan(encoder, options.dtype, length, drops=True, asked=options.attention)
+    return table.told(encoder, plan)
 
 
 class _Clock:
