@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jax_encoder.kernels.einsum import shared
+from jax_encoder.kernels.library import called
 from jax_encoder.kernels.sight import Attend, Sight, padded
 
 # Rows are filled up to a multiple of the kernel's longest block.
@@ -33,7 +34,11 @@ def attend_by(interpret: bool) -> Attend:
         given = [padded(x, BLOCK, axis=2).swapaxes(1, 2) for x in heads]
         segments_BT = padded(sight.segments, BLOCK, axis=1)
         settings = (scale, False, BlockSizes.get_default(), "triton", None, _STAGES, None, interpret)
-        context_BTNH = mha(*given, segments_BT, *settings)
-        return jnp.asarray(context_BTNH).swapaxes(1, 2)[:, :, :length]
+
+        def run(*given: Array) -> Array:
+            return jnp.asarray(mha(*given, *settings))
+
+        context_BTNH = called(run, query_BNTH.dtype)(*given, segments_BT)
+        return context_BTNH.swapaxes(1, 2)[:, :, :length]
 
     return attend

@@ -3,13 +3,13 @@
 Axes: B batch, N num_heads, G num_key_value_heads, T query position, S key position, H head_dim.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jax_encoder.kernels.library import called
 from jax_encoder.kernels.sight import Attend, Sight, padded
 from jax_encoder.precision import at_least_float32
 
@@ -40,30 +40,9 @@ def attend_by(interpret: bool) -> Attend:
         def one_row(query_NTH: Array, key_GSH: Array, value_GSH: Array, segments_T: Array) -> Array:
             return jnp.asarray(kernel(query_NTH, key_GSH, value_GSH, segment_ids=SegmentIds(segments_T, segments_T)))
 
-        precision = "highest" if dtype == jnp.float32 else "default"
-        return _at_precision(jax.vmap(one_row), precision)(*heads, segments_BT)[:, :, :length]
+        return called(jax.vmap(one_row), dtype)(*heads, segments_BT)[:, :, :length]
 
     return attend
-
-
-def _at_precision(run: Callable[..., Array], precision: str) -> Callable[..., Array]:
-    """A function whose products, those of its backward pass too, have one precision: the kernel does not know "high"."""
-
-    @jax.custom_vjp
-    def call(*given: Array) -> Array:
-        with jax.default_matmul_precision(precision):
-            return run(*given)
-
-    def forward(*given: Array) -> tuple[Array, Any]:
-        with jax.default_matmul_precision(precision):
-            return jax.vjp(run, *given)
-
-    def backward(pull: Any, cotangent: Array) -> Any:
-        with jax.default_matmul_precision(precision):
-            return pull(cotangent)
-
-    call.defvjp(forward, backward)
-    return call
 
 
 def _kernel(num_heads: int, length: int, window: int | None, interpret: bool) -> Any:

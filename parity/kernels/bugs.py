@@ -106,7 +106,8 @@ def _fill_overflows() -> Attend:
 
     def attend(query: Any, key: Any, value: Any, sight: Sight, scale: float) -> Any:
         scores, seen = _filled(query, einsum.shared(key, query.shape[1]), sight, scale)
-        scores = jnp.where(seen, scores, math.log2(math.e) * jnp.finfo(scores.dtype).min)
+        lowest = jnp.asarray(jnp.finfo(scores.dtype).min, scores.dtype)
+        scores = jnp.where(seen, scores, math.log2(math.e) * lowest)
         half = scores.shape[-1] // 2
         # Two blocks of keys, one after the other: a query that sees nothing of the first has -inf as its maximum.
         first = scores[..., :half].max(-1, keepdims=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
-from jax import export
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
@@ -22,8 +21,6 @@ from parity.judge.verdict import Run, Verdict
 # No other size of the step is the length of its rows, or a multiple of it.
 LENGTH, WINDOW, HEAD_DIMS = 1664, 32, (32, 64, 128)
 _PLATFORMS = {"gpu": "cuda", "tpu": "tpu", "cpu": "cpu"}
-# Calls that hold a kernel, which export takes for unsafe to keep: it is not kept here.
-_CUSTOM = ("__gpu$xla.gpu.triton", "triton_kernel_call", "tpu_custom_call", "xla.gpu.triton")
 
 
 def runs(name: str) -> Iterator[Run]:
@@ -66,11 +63,9 @@ def lowered(name: str, platform: str, head_dim: int, length: int = LENGTH) -> st
     config = PretrainConfig(model=ModelOptions(attention=name, dtype="bfloat16"))
     program = build(config, encoder)
     rows = [jax.ShapeDtypeStruct((2, columns), kind) for columns, kind in _fields(length)]
-    disabled = [export.DisabledSafetyCheck.custom_call(call) for call in _CUSTOM]
     with table.made_for(platform):
         state = jax.eval_shape(program.init)
-        made = export.export(program.step, platforms=[_PLATFORMS[platform]], disabled_checks=disabled)
-        return str(made(state, Batch(*rows)).mlir_module())
+        return program.step.trace(state, Batch(*rows)).lower(lowering_platforms=(_PLATFORMS[platform],)).as_text()
 
 
 def _fields(length: int) -> list[tuple[int, type]]:
