@@ -22,7 +22,7 @@ from jax_encoder.attention import Positions
 from jax_encoder.config import EncoderConfig
 from jax_encoder.disentangled import RelativeEmbedding
 from jax_encoder.embedding import Embedding, EmbeddingTaps
-from jax_encoder.kernels.fused import Fused, choices_for
+from jax_encoder.kernels.fused import fused_for
 from jax_encoder.layer import EncoderLayer, LayerInputs, LayerTaps, PostNormLayerTaps
 from jax_encoder.mlp import linear_options
 from jax_encoder.norm import Norm
@@ -58,7 +58,7 @@ class LayerForm(NamedTuple):
     layer: int | Int[Array, ""]
     group: int | Int[Array, ""]
     window: int | Int[Array, ""] | None
-    kind: int | Int[Array, ""] | None
+    kind: int | Int[Array, ""]
     frequencies: Float[Array, " h"] | None
 
 
@@ -120,8 +120,7 @@ class Encoder(nnx.Module):
 
         Args:
             tokens_BT: ids below vocab_size.
-            mask_BTS: True where position t may see position s; from `jax_encoder.masks`. `masks.Documents` stands for
-                the mask of its segments, and lets every layer use the implementation of attention that suits it.
+            mask_BTS: True where position t may see s; `masks.Documents` let each layer use what attention suits it.
             positions_BT: each token's position within its document; None numbers the columns from 0.
             token_types_BT: ids below num_token_types; None stands for all 0.
             dropout_key: key of this step; None leaves dropout off.
@@ -143,8 +142,7 @@ class Encoder(nnx.Module):
         projected_BTD = None if self.embedding_projection is None else self.embedding_projection(x_BTE)
         bias_NTS = self._relative_bias(T)
         relative = None if self.relative_embedding is None else self.relative_embedding(T)
-        choices = choices_for(mask_BTS, self.config, self.dtype, drops=dropout_key is not None)
-        mask_BTS = masks.dense(mask_BTS) if choices is None else mask_BTS
+        mask_BTS, fuse = fused_for(mask_BTS, self.config, self.dtype, drops=dropout_key is not None)
 
         def run(layer: EncoderLayer, x_BTD: Array, form: LayerForm) -> tuple[Array, LayerTaps]:
             angles_B1Th = None
@@ -152,8 +150,7 @@ class Encoder(nnx.Module):
                 angles_B1Th = rope.angles(positions_BT, form.frequencies, self.dtype)
             keeps = dropout.layer_keeps(dropout_key, form.layer, self.config, (B, T))
             positions = Positions(angles_B1Th, bias_NTS, relative)
-            fused = None if choices is None else Fused(mask_BTS, choices, form.kind)
-            return layer(x_BTD, LayerInputs(mask_BTS, form.window, positions, keeps, fused))
+            return layer(x_BTD, LayerInputs(mask_BTS, form.window, positions, keeps, fuse(form.kind)))
 
         x_BTD, layer_taps = self._run_layers(x_BTE if projected_BTD is None else projected_BTD, run)
         final_BTD = None if self.final_norm is None else self.final_norm(x_BTD)
@@ -187,7 +184,7 @@ class Encoder(nnx.Module):
 
             def body(x_BTD: Array, layer: tuple[PyTree, LayerForm]) -> tuple[Array, LayerTaps]:
                 own, form = layer
-                form = form._replace(window=alike.window, kind=alike.kind) if form.kind is None else form
+                form = form._replace(window=alike.window, kind=alike.kind) if form.window is None else form
                 return run(nnx.merge(graphdef, _at(state, form.group) if shared else own), x_BTD, form)
 
             x_BTD, stacked_taps = jax.lax.scan(body, x_BTD, (None if shared else state, scanned))
@@ -222,7 +219,7 @@ def _stack_forms(forms: list[LayerForm], max_len: int) -> tuple[LayerForm, Layer
         layer=jnp.asarray([form.layer for form in forms], jnp.int32),
         group=jnp.asarray([form.group for form in forms], jnp.int32),
         window=None if shared else jnp.asarray([form.window or max_len for form in forms], jnp.int32),
-        kind=None if shared else jnp.asarray([form.kind for form in forms], jnp.int32),
+        kind=jnp.asarray([form.kind for form in forms], jnp.int32),
         frequencies=jnp.stack(frequencies) if frequencies else None,
     )
 

@@ -32,16 +32,17 @@ def windows(
     Raises:
         ValueError: there is no window.
     """
-    if sight.window is None:
+    window = sight.window
+    if window is None:
         raise ValueError("blocks of a window need one; a layer that sees all of its row is for kernels.blocks.rows")
 
     @jax.checkpoint
     def run(query_BNTH: Array, key_BGSH: Array, value_BGSH: Array, segments_BT: Array) -> Array:
         num_heads, length = query_BNTH.shape[1:3]
-        cut = partial(_cut, block=block_of(sight.window))
+        cut = partial(_cut, block=block_of(window))
         query_BNCqH = cut(query_BNTH, axis=2)
         keys, values = (_with_neighbours(cut(shared(x, num_heads), axis=2), axis=2) for x in (key_BGSH, value_BGSH))
-        seen_B1Cqk = _seen_within(cut(segments_BT, axis=1), sight.window)[:, None]
+        seen_B1Cqk = _seen_within(cut(segments_BT, axis=1), window)[:, None]
         context_BNCqH = weigh((query_BNCqH, keys, values), seen_B1Cqk, scale)
         return context_BNCqH.reshape(*context_BNCqH.shape[:2], -1, context_BNCqH.shape[-1])[:, :, :length]
 

@@ -11,7 +11,9 @@ from jaxtyping import Array, Float, Int
 from jax_encoder.config import EncoderConfig
 from jax_encoder.kernels import table
 from jax_encoder.kernels.sight import Attend, Sight
-from jax_encoder.masks import Documents, Mask
+from jax_encoder.masks import Documents, Mask, dense
+
+Kind = int | Int[Array, ""]
 
 
 def attended(attend: Attend, given: tuple[Array, Array, Array], sight: Sight, scale: float) -> Float[Array, "B N T H"]:
@@ -37,7 +39,7 @@ class Fused(NamedTuple):
 
     documents: Documents
     choices: tuple[table.Choice, ...]
-    kind: int | Int[Array, ""]
+    kind: Kind
 
     def __call__(
         self,
@@ -57,15 +59,15 @@ class Fused(NamedTuple):
         return lambda *given: attended(attend, given, sight, scale)
 
 
-def choices_for(
+def fused_for(
     mask_BTS: Mask, config: EncoderConfig, dtype: DTypeLike, *, drops: bool
-) -> tuple[table.Choice, ...] | None:
-    """What the layers get, one for every window of the config; None where all of them get the reference.
+) -> tuple[Mask, Callable[[Kind], Fused | None]]:
+    """The mask that the layers are to have, and what each layer, by the number of its window, has in its place.
 
-    A mask that is an array may be any: it is for the reference.
+    Where all of them get the reference, as they do with a mask that is an array and may be any, that is nothing.
     """
     if not isinstance(mask_BTS, Documents):
-        return None
+        return mask_BTS, lambda kind: None
     plan = table.plan(
         config,
         dtype,
@@ -75,4 +77,6 @@ def choices_for(
         interpret=mask_BTS.interpret,
     )
     choices = tuple(plan.values())
-    return None if all(choice.name == table.EINSUM for choice in choices) else choices
+    if all(choice.name == table.EINSUM for choice in choices):
+        return dense(mask_BTS), lambda kind: None
+    return mask_BTS, lambda kind: Fused(mask_BTS, choices, kind)

@@ -53,7 +53,13 @@ def _kernel(num_heads: int, length: int, window: int | None, interpret: bool) ->
     shape = (length, length)
     seen = splash_masks.FullMask(shape) if window is None else splash_masks.LocalMask(shape, (window, window), 0)
     block = next(size for size in BLOCKS if length % size == 0)
-    names = ("q", "kv", "kv_compute", "q_dkv", "kv_dkv", "kv_dkv_compute", "q_dq", "kv_dq")
-    sizes = splash.BlockSizes(**{f"block_{name}": block for name in names})
+    sizes = splash.BlockSizes(
+        block_q=block,
+        block_kv=block,
+        block_q_dkv=block,
+        block_kv_dkv=block,
+        block_q_dq=block,
+        block_kv_dq=block,
+    )
     mask = splash_masks.MultiHeadMask([seen] * num_heads)
     return splash.make_splash_mha(mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, interpret=interpret)

@@ -152,7 +152,7 @@ def choose(layer: Layer, asked: str = AUTO, *, interpret: bool = False) -> Choic
         why = _impossible(IMPLEMENTATIONS[asked], layer, interpret)
         name, why = (EINSUM, f"{asked} was asked for, but {why}") if why else (asked, "asked for")
         return Choice(name, why, layer.window)
-    against = []
+    against: list[_Reason] = []
     for name, one in IMPLEMENTATIONS.items():
         if layer.platform in one.platforms:
             why = one.refuses(layer) or one.worse(layer)
@@ -224,6 +224,6 @@ def platform() -> str:
     """What programs are made for: "cpu", "gpu" or "tpu"."""
     if (other := _MADE_FOR.get()) is not None:
         return other
-    device = jax.config.jax_default_device
+    device = jax.config.jax_default_device  # type: ignore[attr-defined]  # made when jax is imported
     found = jax.default_backend() if device is None else getattr(device, "platform", device)
     return {"cuda": "gpu", "rocm": "gpu"}.get(str(found), str(found))

@@ -63,7 +63,7 @@ def _another_backward(wrong: Callable[[Sight], Sight]) -> Attend:
             return run(*given), given
 
         def backward(given: Any, cotangent: Any) -> Any:
-            return jax.vjp(lambda *heads: einsum.attend(*heads, wrong(sight), scale), *given)[1](cotangent)
+            return jax.vjp(lambda q, k, v: einsum.attend(q, k, v, wrong(sight), scale), *given)[1](cotangent)
 
         run.defvjp(forward, backward)
         return run(query, key, value)
@@ -90,7 +90,8 @@ def _window_short() -> Attend:
 def _keys_tiled() -> Attend:
     def attend(query: Any, key: Any, value: Any, sight: Sight, scale: float) -> Any:
         times = query.shape[1] // key.shape[1]
-        return einsum.attend(query, *(jnp.tile(x, (1, times, 1, 1)) for x in (key, value)), sight, scale)
+        key, value = (jnp.tile(x, (1, times, 1, 1)) for x in (key, value))
+        return einsum.attend(query, key, value, sight, scale)
 
     return attend
 

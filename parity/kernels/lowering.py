@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -60,9 +61,10 @@ def lowered(name: str, platform: str, head_dim: int, length: int = LENGTH) -> st
         head_dim=head_dim,
         windows=((WINDOW if _windowed(name) else None),) * 4,
     )
-    config = PretrainConfig(model=ModelOptions(attention=name, dtype="bfloat16"))
+    options: Any = {"attention": name, "dtype": "bfloat16"}
+    config = PretrainConfig(model=ModelOptions(**options))
     program = build(config, encoder)
-    rows = [jax.ShapeDtypeStruct((2, columns), kind) for columns, kind in _fields(length)]
+    rows: Any = [jax.ShapeDtypeStruct((2, columns), kind) for columns, kind in _fields(length)]
     with table.made_for(platform):
         state = jax.eval_shape(program.init)
         return program.step.trace(state, Batch(*rows)).lower(lowering_platforms=(_PLATFORMS[platform],)).as_text()

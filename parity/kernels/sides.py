@@ -4,6 +4,7 @@ Axes: B row, N num_heads, G num_key_value_heads, T position, H head_dim.
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from jax_encoder.kernels.sight import Attend, Sight
 from parity.graph.programs import quickly
 from parity.judge.crash import running
 from parity.judge.sites import Site
-from parity.kernels.matrix import Given, Shape, scale
+from parity.kernels.matrix import Given, Shape, draw, scale
 from torch_ref import masks
 
 NAMES = ("context", "query_gradient", "key_gradient", "value_gradient")
@@ -53,8 +54,6 @@ def of_jax(attend: Attend, given: Given, shape: Shape, dtype: DTypeLike) -> Site
 
 @functools.lru_cache(maxsize=32)
 def _of_torch(case: tuple[Shape, str], compute: str) -> Sites:
-    from parity.kernels.matrix import draw
-
     shape, inputs = case
     given = rounded(draw(shape), inputs)
     with running("torch"):
@@ -63,7 +62,7 @@ def _of_torch(case: tuple[Shape, str], compute: str) -> Sites:
             for array in (given.query, given.key, given.value)
         ]
         mask_BTS = masks.window(masks.from_segments(torch.tensor(given.segments)), shape.window)
-        context = _attend(*heads, mask_BTS, scale(shape))
+        context = _attend(heads, mask_BTS, scale(shape))
         direction = torch.tensor(given.direction, dtype=context.dtype)
         made = context, *torch.autograd.grad(context, heads, direction)
         wide = np.promote_types(np.float32, compute if compute == "float64" else "float32")
@@ -84,9 +83,8 @@ def of_torch(shape: Shape, *, inputs: str, compute: str) -> Sites:
     return _of_torch((shape, inputs), compute)
 
 
-def _attend(
-    query_BNTH: torch.Tensor, key_BGTH: torch.Tensor, value_BGTH: torch.Tensor, mask_BTS: torch.Tensor, factor: float
-) -> torch.Tensor:
+def _attend(heads: Sequence[torch.Tensor], mask_BTS: torch.Tensor, factor: float) -> torch.Tensor:
+    query_BNTH, key_BGTH, value_BGTH = heads
     sharing = query_BNTH.shape[1] // key_BGTH.shape[1]
     key_BNTH, value_BNTH = (x.repeat_interleave(sharing, dim=1) for x in (key_BGTH, value_BGTH))
     wide = torch.promote_types(query_BNTH.dtype, torch.float32)
