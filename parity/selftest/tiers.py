@@ -13,6 +13,8 @@ from parity.fuzz import problems
 from parity.fuzz.search import search
 from parity.judge.bug import Bug
 from parity.judge.outcome import Outcome
+from parity.kernels import runs as kernels
+from parity.kernels.bugs import KERNEL_BUGS
 from parity.optimizer import bench as optimizer
 from parity.optimizer.bugs import OPTIMIZER_BUGS
 from parity.precision import runs as precision
@@ -25,7 +27,7 @@ from parity.training.bugs import TRAINING_BUGS
 from parity.training.draws import KEY_BUGS
 
 CATALOGUE: tuple[Bug, ...] = (
-    *(*MODEL_BUGS, *DRAWS_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *KEY_BUGS, *PRECISION_BUGS),
+    *(*MODEL_BUGS, *DRAWS_BUGS, *KERNEL_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *KEY_BUGS, *PRECISION_BUGS),
     *TEXT,
 )
 # A mistake may be made at several tiers: an untied decoder shows in a gradient and in a training run.
@@ -44,7 +46,8 @@ def outcomes(
 
     def in_float64() -> Iterator[Outcome]:
         with EncoderSubject().session():
-            tiers = (encoder.outcomes, encoder.outcomes_elsewhere, optimizer.outcomes, training.outcomes, keys.outcomes)
+            models = (encoder.outcomes, encoder.outcomes_elsewhere, kernels.outcomes)
+            tiers = (*models, optimizer.outcomes, training.outcomes, keys.outcomes)
             yield from chain.from_iterable(tier(names) for tier in tiers)
 
     made: set[str] = set()
