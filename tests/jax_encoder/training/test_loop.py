@@ -206,6 +206,7 @@ def test_without_a_terminal_there_are_plain_lines(session):
     console = quiet()
     train(session, console)
     shown = console.file.getvalue().splitlines()
+    assert shown[0] == "attention: 2 layers by einsum (attention weights are dropped)"
     assert [line.split("  ")[0] for line in shown if "tokens/s" in line] == [f"step {n}/8" for n in range(1, 9)]
     assert len([line for line in shown if "held-out loss" in line]) == 3
 
