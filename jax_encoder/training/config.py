@@ -15,10 +15,13 @@ _ADDED: versions.Added = {
         "text.whitespace": lambda _: None,
         "text.unknown": lambda _: None,
     },
+    # Dropout draws other masks, too.
     3: {
         "model.attention": lambda _: "einsum",
     },
 }
+# A run of an earlier version has dropped by masks that are no longer drawn.
+DRAWN_SINCE = 3
 
 # `jax_encoder.kernels.table` has what they are; "auto" takes what suits the device and the layer.
 Attention = Literal["auto", "pallas", "splash", "windows", "rows", "einsum"]

@@ -23,8 +23,7 @@ def _our_evaluation_drops(patch: Patch) -> None:
     """By a key that nothing else uses."""
 
     def loss_sums(model: Any, params: Any, batch: Any, key: Any, attention: str) -> Any:
-        key = jax.random.key(7, impl="rbg") if key is None else key
-        return objective.loss_sums(model, params, batch, key, attention)
+        return objective.loss_sums(model, params, batch, jax.random.key(7) if key is None else key, attention)
 
     patch.set(steps, "loss_sums", loss_sums)
 
