@@ -67,7 +67,7 @@ def train(session: Session, console: Console) -> Outcome:
 def _attention(session: Session) -> str:
     """How attention is computed, and why so."""
     options, encoder = session.config.model, session.encoder
-    length = session.batches.batch(0).tokens.shape[1]
+    length = session.held_out.rows.tokens.shape[1]
     plan = table.plan(encoder, options.dtype, length, drops=True, asked=options.attention)
     return table.told(encoder, plan)
 
