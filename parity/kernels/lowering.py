@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,7 +66,8 @@ def lowered(name: str, platform: str, head_dim: int, length: int = LENGTH) -> st
     config = PretrainConfig(model=ModelOptions(**options))
     program = build(config, encoder)
     rows: Any = [jax.ShapeDtypeStruct((2, columns), kind) for columns, kind in _fields(length)]
-    with table.made_for(platform):
+    with table.made_for(platform), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # jax 0.12 says that Pallas' way to Triton will go
         state = jax.eval_shape(program.init)
         return program.step.trace(state, Batch(*rows)).lower(lowering_platforms=(_PLATFORMS[platform],)).as_text()
 
