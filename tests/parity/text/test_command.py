@@ -19,7 +19,19 @@ def test_the_command_reports(tmp_path, capsys):
     assert len(from_json((tmp_path / "r.json").read_text()).runs) == 13
 
 
+def test_without_a_folder_small_ones_are_made(capsys):
+    status = cli.main(["text", "--folder", "esm", "--folder", "bert-vocab", "--computed", "2"])
+    out = capsys.readouterr().out
+    assert status == 0, out
+    assert out.startswith("parity PASS: 2 variants x 13 cases, ")
+    assert "folders 2" in out
+    assert cli.main(["text", "--folder", "gpt"]) == 2
+    assert "no folder is called gpt; there are: bert-uncased, " in capsys.readouterr().err
+
+
 def test_bad_use_is_status_2(tmp_path, capsys):
+    assert cli.main(["text", "--model", str(tmp_path), "--folder", "esm"]) == 2
+    assert "--folder names folders that are made here: leave out --model" in capsys.readouterr().err
     assert cli.main(["text", "--model", str(tmp_path), "--computed", "-1"]) == 2
     assert "--computed must be at least 0, got -1" in capsys.readouterr().err
     assert cli.main(["text", "--model", str(tmp_path)]) == 2
