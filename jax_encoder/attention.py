@@ -75,7 +75,7 @@ class Attention(nnx.Module):
         # Disentangled scores are the sum of three products.
         products = 3 if config.relative_kind == "disentangled" else 1
         self.scale = (products * H) ** -0.5 if config.scale_scores else 1.0
-        self.sharing, self.dropout_rate = N // G, config.attention_dropout
+        self.sharing = N // G
 
     def __call__(
         self,
@@ -84,7 +84,7 @@ class Attention(nnx.Module):
         value_BSD: Float[Array, "B S D"],
         mask_BTS: Bool[Array, "B T S"],
         positions: Positions = NO_POSITIONS,
-        keep_BNTS: Bool[Array, "B N T S"] | None = None,
+        drop: dropout.Drop | None = None,
     ) -> tuple[Float[Array, "B T D"], AttentionTaps]:
         """Returns the update to add to the residual stream, and the taps.
 
@@ -93,7 +93,7 @@ class Attention(nnx.Module):
             mask_BTS: True where query t may see key s. A query that may see nothing gets weights and context 0, not
                 NaN; a key that no query may see reaches nothing, NaN included.
             positions: with angles, queries and keys share them.
-            keep_BNTS: dropout mask of the weights; None keeps all.
+            drop: what is dropped of the weights; None keeps all.
         """
         seen_BS, seeing_BT = masks.seen(mask_BTS), masks.seeing(mask_BTS)
         query_BNTH = self.query(masks.zero_where_not(seeing_BT, query_BTD))
@@ -110,7 +110,7 @@ class Attention(nnx.Module):
         biased_BNTS = _biased(scores_BNTS, positions.bias, relative)
         masked_BNTS = masks.fill(scores_BNTS if biased_BNTS is None else biased_BNTS, mask_BTS)
         weights_BNTS = masks.softmax(masked_BNTS, mask_BTS).astype(value_BGSH.dtype)
-        dropped_BNTS = dropout.apply(weights_BNTS, keep_BNTS, self.dropout_rate)
+        dropped_BNTS = dropout.apply(weights_BNTS, drop)
         context_BNTH = jnp.einsum("BNTS,BNSH->BNTH", dropped_BNTS, self._shared(value_BGSH))
         output_BTD = self.out(context_BNTH)
         return output_BTD, AttentionTaps(

@@ -128,14 +128,13 @@ class Encoder(nnx.Module):
         Raises:
             ValueError: more columns than max_len and no `positions_BT`, or token types for an encoder that has none.
         """
-        B, T = tokens_BT.shape
+        T = tokens_BT.shape[1]
         if positions_BT is None and self.config.max_len < T:
             raise ValueError(f"{T} positions are more than this encoder's max_len {self.config.max_len}")
         if positions_BT is None:
             positions_BT = jnp.broadcast_to(jnp.arange(T, dtype=tokens_BT.dtype), tokens_BT.shape)
         x_BTE, embedding_taps = self.embedding(tokens_BT, mask_BTS, positions_BT, token_types_BT)
-        keep_BTE = dropout.embedding_keep(dropout_key, self.config, (B, T))
-        x_BTE = dropout.apply(x_BTE, keep_BTE, self.config.embedding_dropout)
+        x_BTE = dropout.apply(x_BTE, dropout.embedding_drop(dropout_key, self.config))
         projected_BTD = None if self.embedding_projection is None else self.embedding_projection(x_BTE)
         bias_NTS = self._relative_bias(T)
         relative = None if self.relative_embedding is None else self.relative_embedding(T)
@@ -144,8 +143,8 @@ class Encoder(nnx.Module):
             angles_B1Th = None
             if form.frequencies is not None:
                 angles_B1Th = rope.angles(positions_BT, form.frequencies, self.dtype)
-            keeps = dropout.layer_keeps(dropout_key, form.layer, self.config, (B, T))
-            return layer(x_BTD, LayerInputs(mask_BTS, form.window, Positions(angles_B1Th, bias_NTS, relative), keeps))
+            drops = dropout.layer_drops(dropout_key, form.layer, self.config)
+            return layer(x_BTD, LayerInputs(mask_BTS, form.window, Positions(angles_B1Th, bias_NTS, relative), drops))
 
         x_BTD, layer_taps = self._run_layers(x_BTE if projected_BTD is None else projected_BTD, run)
         final_BTD = None if self.final_norm is None else self.final_norm(x_BTD)

@@ -50,7 +50,7 @@ class LayerInputs(NamedTuple):
     mask: Bool[Array, "B T S"]
     window: int | Int[Array, ""] | None
     positions: Positions
-    keeps: dropout.LayerKeeps
+    drops: dropout.LayerDrops
 
 
 class EncoderLayer(nnx.Module):
@@ -65,7 +65,7 @@ class EncoderLayer(nnx.Module):
         dtype: DTypeLike,
         param_dtype: DTypeLike,
     ):
-        self.order, self.dropout_rate = config.norm_order, config.residual_dropout
+        self.order = config.norm_order
         norm = partial(Norm, config, width=config.embed_dim, param_dtype=param_dtype)
         self.attention_norm = norm() if attention_norm else None
         self.attention = Attention(config, rngs=rngs, dtype=dtype, param_dtype=param_dtype)
@@ -105,12 +105,12 @@ class EncoderLayer(nnx.Module):
     ) -> tuple[Float[Array, "B T D"], AttentionTaps]:
         mask_BTS = masks.within_window(inputs.mask, inputs.window)
         update_BTD, taps = self.attention(
-            read_BTD, read_BTD, read_BTD, mask_BTS, inputs.positions, inputs.keeps.weights
+            read_BTD, read_BTD, read_BTD, mask_BTS, inputs.positions, inputs.drops.weights
         )
-        return x_BTD + dropout.apply(update_BTD, inputs.keeps.attention_output, self.dropout_rate), taps
+        return x_BTD + dropout.apply(update_BTD, inputs.drops.attention_output), taps
 
     def _add_mlp(
         self, x_BTD: Float[Array, "B T D"], read_BTD: Float[Array, "B T D"], inputs: LayerInputs
     ) -> tuple[Float[Array, "B T D"], MLPTaps]:
         update_BTD, taps = self.mlp(read_BTD)
-        return x_BTD + dropout.apply(update_BTD, inputs.keeps.mlp_output, self.dropout_rate), taps
+        return x_BTD + dropout.apply(update_BTD, inputs.drops.mlp_output), taps

@@ -15,7 +15,10 @@ _ADDED: versions.Added = {
         "text.whitespace": lambda _: None,
         "text.unknown": lambda _: None,
     },
+    3: {},  # no option: dropout draws other masks
 }
+# A run of an earlier version has dropped by masks that are no longer drawn.
+DRAWN_SINCE = 3
 
 Preset = Literal["tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base"]
 

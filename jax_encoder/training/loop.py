@@ -13,6 +13,7 @@ from jax_encoder.data.batches import prefetch
 from jax_encoder.data.masking import Batch
 from jax_encoder.params import Params
 from jax_encoder.training import metrics
+from jax_encoder.training.config import DRAWN_SINCE
 from jax_encoder.training.display import Display
 from jax_encoder.training.evaluation import evaluate
 from jax_encoder.training.interrupt import Interrupt
@@ -46,11 +47,26 @@ def train(session: Session, console: Console) -> Outcome:
             console.print(f"going back to step {start}", style="yellow", highlight=False)
         if start == session.config.steps:
             return Outcome(start, None)
+        if start and _dropped_otherwise(session):
+            console.print(
+                "this run was begun by an earlier version of jax-encoder, in which dropout drew other masks: it goes "
+                "on with today's, as good and not the same, and will not end as it would have there",
+                style="yellow",
+                highlight=False,
+                soft_wrap=True,
+            )
         with (
             closing(metrics.MetricsLog(session.folder.metrics, session.folder.tensorboard, step=start)) as log,
             Display(console, steps=session.config.steps, start=start) as display,
         ):
             return _Loop(session, log, display).run(state, interrupt)
+
+
+def _dropped_otherwise(session: Session) -> bool:
+    """Whether the steps before were taken with masks that are no longer drawn."""
+    encoder = session.encoder
+    drops = any((encoder.embedding_dropout, encoder.attention_dropout, encoder.residual_dropout))
+    return drops and session.folder.version() < DRAWN_SINCE
 
 
 class _Clock:

@@ -23,7 +23,7 @@ def _our_evaluation_drops(patch: Patch) -> None:
     """By a key that nothing else uses."""
 
     def loss_sums(model: Any, params: Any, batch: Any, key: Any) -> Any:
-        return objective.loss_sums(model, params, batch, jax.random.key(7, impl="rbg") if key is None else key)
+        return objective.loss_sums(model, params, batch, jax.random.key(7) if key is None else key)
 
     patch.set(steps, "loss_sums", loss_sums)
 
