@@ -4,7 +4,6 @@ transformers' class for the folder puts around it.
 Reference: `transformers/tokenization_utils_tokenizers.py`, version 5.23.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from jax_encoder.huggingface.tokenizer_classes import TokenizerClass
 
 WORDPIECE, BYTES, MERGES, ADDED = "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json"
 SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model")
-# Special tokens, which are marked as such by their roles.
-_MARKED = re.compile("<.*>")
 
 
 def tokenizer_of_vocabulary(
@@ -47,7 +44,7 @@ def tokenizer_of_vocabulary(
         if theirs.vocabulary in LAYOUTS:
             tokenizer, charsmap = tokenizer_of_pieces(paths[0], theirs.vocabulary, spelled)
         else:
-            tokenizer = _MADE[theirs.vocabulary](paths, spelled.get("unk"))
+            tokenizer = _MADE[theirs.vocabulary](paths, spelled)
     except Exception as error:  # the library raises nothing narrower
         raise InputError(f"{' and '.join(map(str, paths))} cannot be read as a vocabulary: {error}") from None
     tokenizer.normalizer, tokenizer.pre_tokenizer = theirs.pieces(config, charsmap)
@@ -91,25 +88,25 @@ def _names(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("content"), str))
 
 
-def _wordpiece(paths: list[Path], unknown: str | None) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(models.WordPiece.read_file(str(paths[0])), unk_token=str(unknown)))
+def _wordpiece(paths: list[Path], spelled: Mapping[str, str]) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(models.WordPiece.read_file(str(paths[0])), unk_token=spelled["unk"]))
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     return tokenizer
 
 
-def _bytes(paths: list[Path], unknown: str | None) -> Tokenizer:
+def _bytes(paths: list[Path], spelled: Mapping[str, str]) -> Tokenizer:
     vocab, merges = models.BPE.read_file(*map(str, paths))
     tokenizer = Tokenizer(models.BPE(vocab, merges, continuing_subword_prefix="", end_of_word_suffix=""))
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 
-def _letters(paths: list[Path], unknown: str | None) -> Tokenizer:
+def _letters(paths: list[Path], spelled: Mapping[str, str]) -> Tokenizer:
     """Every entry is cut out of a text wherever it stands; what is left between blanks is unknown."""
     entries = [line.strip() for line in paths[0].read_text(encoding="utf-8").splitlines()]
     vocab = {entry: id_ for id_, entry in enumerate(entries)}
-    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token=str(unknown)))
-    tokenizer.add_tokens([AddedToken(entry, normalized=False) for entry in vocab if not _MARKED.fullmatch(entry)])
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token=spelled["unk"]))
+    tokenizer.add_tokens([AddedToken(entry, normalized=False) for entry in vocab if entry not in spelled.values()])
     return tokenizer
 
 

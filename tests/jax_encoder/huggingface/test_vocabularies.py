@@ -26,7 +26,8 @@ PROTEINS = [
     "J1AX",
     "<cls>K",
     "L\u00a0A\u2003V",
-    "A.-B<null_1>",
+    "A.-B<null_1>x",
+    "x<null_1>",
     "\x1c\x1d L\x1ex\x1f",
 ]
 CASES = {
