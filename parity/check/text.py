@@ -25,9 +25,9 @@ def with_text(
         progress: called before each group of texts.
         computed: at most so many texts go through the networks.
     """
-    from parity.text.check import text_of
-
     try:
+        from parity.text.check import text_of
+
         found = text_of(model, computed=computed, progress=progress)
     except UsageError as error:
         return without_text(report, str(error))

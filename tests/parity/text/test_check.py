@@ -14,6 +14,7 @@ from tests.parity.text.helpers import change, copied, report, written
 
 FAST = ("bert-uncased", "roberta-left", "albert")
 FOLDERS = list(SMALL)
+SOURCES = {"bert-vocab": "vocab.txt", "roberta-vocab": "vocab.json", "esm": "vocab.txt"}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,8 @@ def test_every_form_of_folder_is_read_alike(name):
     assert ("words" in sites) == SMALL[name].model.endswith("ForMaskedLM")
     assert max(comparison.error for run in found.runs for comparison in run.comparisons) < 1e-12
     assert [setting.name for setting in found.preflight if setting.warning] == ["two texts"] * (name == "esm")
+    (read_by,) = [one for one in found.preflight if one.name == "text is read by"]
+    assert read_by.jax == read_by.torch == SOURCES.get(name, "tokenizer.json")
     assert from_json(to_json(found)) == found
 
 
@@ -58,15 +61,6 @@ def test_what_cannot_be_read_here_is_refused(tmp_path):
     (folder / "spiece.model").write_bytes(b"")
     with pytest.raises(UsageError, match=r"has no tokenizer\.json, and spiece\.model alone is not enough: "):
         report(folder)
-
-
-@pytest.mark.parametrize("name", ["bert-vocab", pytest.param("roberta-vocab", marks=pytest.mark.slow)])
-def test_a_vocabulary_is_read_as_the_class_reads_it(name):
-    names = {path.name for path in written(name).iterdir()}
-    assert "tokenizer.json" not in names
-    found = report(written(name))
-    (read_by,) = [one for one in found.preflight if one.name == "text is read by"]
-    assert read_by.jax == read_by.torch == {"bert-vocab": "vocab.txt", "roberta-vocab": "vocab.json"}[name]
 
 
 def test_what_the_libraries_cannot_read_is_a_failure(tmp_path):

@@ -1,5 +1,7 @@
 """`python -m parity text`, and what `check` says of a folder's text."""
 
+import sys
+
 import pytest
 
 from parity import cli
@@ -59,6 +61,11 @@ def test_check_says_why_a_text_is_not_checked(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("parity.text.check.text_of", lambda *_, **__: (_ for _ in ()).throw(missing))
     (setting,) = text.with_text(network, str(folder), lambda variant, case: None).preflight
     assert "sentence-transformers is needed for this folder" in setting.warning
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "parity.text.check")
+        patch.setitem(sys.modules, "transformers", None)
+        (setting,) = text.with_text(network, str(folder), lambda variant, case: None).preflight
+    assert setting.warning.endswith("transformers is needed for this folder: pip install transformers")
     other = ModuleNotFoundError("no", name="torch")
     monkeypatch.setattr("parity.text.check.text_of", lambda *_, **__: (_ for _ in ()).throw(other))
     with pytest.raises(ModuleNotFoundError):
