@@ -42,7 +42,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0 for PASS, 1 for FAIL or VACUOUS, 2 for a request that cannot be
-    carried out, 3 for ERROR, which is a side that raises where it is built or run.
+    carried out, 3 for ERROR, which is a side that raises where it is built or run, 130 for Ctrl-C.
 
     Args:
         arguments: of the command line; None takes the process's own.
@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Of a command without a report; the others say it there.
         print(f"{error.crash.traceback}\nparity {Verdict.ERROR}: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:
+        print(f"{_called_as()}: stopped", file=sys.stderr)
+        return 130
 
 
 def parse(arguments: Sequence[str] | None = None) -> Any:
