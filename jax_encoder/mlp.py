@@ -14,6 +14,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jax_encoder import products
 from jax_encoder.config import Activation, EncoderConfig
 from jax_encoder.precision import at_least_float32
 
@@ -54,9 +55,10 @@ ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
 
 
 def linear_options(config: EncoderConfig) -> dict[str, Any]:
-    """How projections with a bias start, every default written out."""
+    """How projections with a bias start and multiply, every default written out."""
     return {
         "use_bias": True,
+        "dot_general": products.linear,
         "kernel_init": nnx.initializers.truncated_normal(stddev=config.init_std, lower=-2.0, upper=2.0),
         "bias_init": nnx.initializers.zeros_init(),
     }
