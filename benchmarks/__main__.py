@@ -6,12 +6,13 @@ from typing import Any
 
 import tyro
 
+from benchmarks.bits import Bits
 from benchmarks.encode import Encode
 from benchmarks.gpu.command import Gpu
 from benchmarks.report import Report
 from jax_encoder.errors import InputError
 
-COMMANDS: dict[str, Callable[..., Any]] = {"encode": Encode, "gpu": Gpu, "report": Report}
+COMMANDS: dict[str, Callable[..., Any]] = {"encode": Encode, "bits": Bits, "gpu": Gpu, "report": Report}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from parity.errors import UsageError
 from parity.fuzz.command import Fuzz, Replay
 from parity.judge.crash import SideError
 from parity.judge.verdict import Verdict
+from parity.kernels.command import Kernels
 from parity.optimizer.command import Optimizer
 from parity.precision.command import Calibrate
 from parity.selftest.command import Selftest
@@ -29,6 +30,7 @@ PACKAGES = dict.fromkeys(("jax", "flax", "optax", "torch", "hypothesis"), "jax-e
 COMMANDS = {
     "check": Check,
     "trained": Trained,
+    "kernels": Kernels,
     "optimizer": Optimizer,
     "training": Training,
     "text": Text,

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from jax_encoder.data.batches import prefetch
 from jax_encoder.data.masking import Batch
+from jax_encoder.kernels import table
 from jax_encoder.params import Params
 from jax_encoder.training import metrics
 from jax_encoder.training.config import DRAWN_SINCE
@@ -47,6 +48,7 @@ def train(session: Session, console: Console) -> Outcome:
             console.print(f"going back to step {start}", style="yellow", highlight=False)
         if start == session.config.steps:
             return Outcome(start, None)
+        console.print(_attention(session), highlight=False, markup=False, soft_wrap=True)
         if start and _dropped_otherwise(session):
             console.print(
                 "this run was begun by an earlier version of jax-encoder, in which dropout drew other masks: it goes "
@@ -60,6 +62,14 @@ def train(session: Session, console: Console) -> Outcome:
             Display(console, steps=session.config.steps, start=start) as display,
         ):
             return _Loop(session, log, display).run(state, interrupt)
+
+
+def _attention(session: Session) -> str:
+    """How attention is computed, and why so."""
+    options, encoder = session.config.model, session.encoder
+    length = session.held_out.rows.tokens.shape[1]
+    plan = table.plan(encoder, options.dtype, length, drops=True, asked=options.attention)
+    return table.told(encoder, plan)
 
 
 def _dropped_otherwise(session: Session) -> bool:

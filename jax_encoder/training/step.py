@@ -76,7 +76,8 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         key = step_key(config.seed, state.step)
-        sums, grads = accumulated_gradients(model, state.params, split_batch(batch, config.accumulate), key)
+        micro_batches = split_batch(batch, config.accumulate)
+        sums, grads = accumulated_gradients(model, state.params, micro_batches, key, config.model.attention)
         params, opt_state = optimizers.apply_gradients(optimizer, grads, state.opt_state, state.params)
         metrics = StepMetrics(
             loss=sums.loss / sums.targets,
@@ -88,7 +89,7 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
         return TrainState(params, opt_state, state.step + 1), metrics
 
     def evaluate(params: Params, batch: Batch) -> LossSums:
-        return loss_sums(model, params, batch, None)[1]
+        return loss_sums(model, params, batch, None, config.model.attention)[1]
 
     at_precision = jax.default_matmul_precision(config.model.matmul_precision)
     return Program(
@@ -115,7 +116,7 @@ def split_batch(batch: Batch, parts: int) -> Batch:
 
 
 def accumulated_gradients(
-    model: nnx.GraphDef, params: Params, micro_batches: Batch, dropout_key: Key[Array, ""]
+    model: nnx.GraphDef, params: Params, micro_batches: Batch, dropout_key: Key[Array, ""], attention: str = "auto"
 ) -> tuple[LossSums, Params]:
     """The sums of the loss, and the gradient of its mean over all targets of all micro-batches [A b ...].
 
@@ -125,7 +126,7 @@ def accumulated_gradients(
     targets = micro_batches.weights.sum()
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Float[Array, ""], LossSums]:
-        loss, sums = loss_sums(model, params, batch, key)
+        loss, sums = loss_sums(model, params, batch, key, attention)
         return loss / targets.astype(loss.dtype), sums
 
     def add(total: tuple[LossSums, Params], scanned: tuple[Batch, Array]) -> tuple[tuple[LossSums, Params], None]:

@@ -42,9 +42,9 @@ def outcomes_in(form: Form, names: frozenset[str]) -> Iterator[Outcome]:
             yield found._replace(tier=ELSEWHERE)
 
 
-# Every mistake in our code is another program. Where more are made than this, they go operation by operation, all of
+# A mistake in our code is another program. Where more are made than this, they go operation by operation, all of
 # which take three times as long to compile as one program does.
-_FEW = 12
+_FEW = 8
 
 
 def _few_are_made_in_ours(variant: str) -> bool:

@@ -16,6 +16,8 @@ from parity.fuzz import problems
 from parity.fuzz.search import search
 from parity.judge.bug import Bug
 from parity.judge.outcome import Outcome
+from parity.kernels import runs as kernels
+from parity.kernels.bugs import KERNEL_BUGS
 from parity.optimizer import bench as optimizer
 from parity.optimizer.bugs import OPTIMIZER_BUGS
 from parity.precision import runs as precision
@@ -28,7 +30,7 @@ from parity.training.bugs import TRAINING_BUGS
 from parity.training.draws import KEY_BUGS
 
 CATALOGUE: tuple[Bug, ...] = (
-    *(*MODEL_BUGS, *DRAWS_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *KEY_BUGS, *PRECISION_BUGS),
+    *(*MODEL_BUGS, *DRAWS_BUGS, *KERNEL_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *KEY_BUGS, *PRECISION_BUGS),
     *TEXT,
 )
 # A mistake may be made at several tiers: an untied decoder shows in a gradient and in a training run.
@@ -105,6 +107,7 @@ def _of_models(names: Names | None) -> Iterator[Part]:
 def _of_others(names: Names | None) -> Iterator[Part]:
     tiers: tuple[tuple[str, int, Sequence[Bug], Callable[[Names], Iterator[Outcome]]], ...] = (
         ("draws", 60, DRAWS_BUGS, encoder.outcomes_of_draws),
+        ("kernels", 30, KERNEL_BUGS, kernels.outcomes),
         ("optimizer", 20, OPTIMIZER_BUGS, optimizer.outcomes),
         ("training", 120, TRAINING_BUGS, training.outcomes),
         ("draws of training", 20, KEY_BUGS, keys.outcomes),

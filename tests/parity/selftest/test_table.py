@@ -102,8 +102,9 @@ def test_the_command_judges_every_tier_and_writes_the_page(tmp_path, capsys):
     status = cli.main(["selftest", *options, "--clean", "1", "--jobs", "1", "--write", str(page)])
     out = capsys.readouterr().out
     assert status == 0, out
-    for tier in ("optimizer", "training", "precision", "draws"):
-        assert f"\n| {tier} | 1 | 1 | " in out
+    assert "\n| draws | 2 | 2 | 2 | 2 | 2 |\n" in out, "of one encoder, and of the trainer's keys"
+    for tier in ("optimizer", "training", "precision"):
+        assert f"\n| {tier} | 1 | 1 | 1 | " in out
     assert "random encoders in bfloat16: 1 without a mistake, no false alarm." in out
     assert out.strip() in page.read_text()
 
