@@ -1,7 +1,7 @@
 """Every implementation on every case that it takes: in float64 where it has that, and in the deployed dtypes."""
 
 import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -131,7 +131,7 @@ def _explained(
     ours: Mapping[str, np.ndarray],
     theirs: Mapping[str, np.ndarray],
     differences: Sequence[Difference],
-    _: Collection[str],
+    _: Sequence[Difference],
 ) -> list[tuple[Explanation, ...]]:
     """The mistakes that give what ours computes, the same for every difference of a case."""
     wrong = (
