@@ -32,9 +32,9 @@ PEERS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Encode:
-    """Sentences a second, in float32 on this machine's CPU, of TextEncoder.encode beside SentenceTransformer.encode, all
-    from strings to numpy. The sentences are from the State of the Union addresses, drawn at random, always the same.
-    Each side has a process of its own and runs once before it is timed; they take turns."""
+    """Sentences a second, in float32 on this machine's CPU, of TextEncoder.encode beside SentenceTransformer.encode,
+    all from strings to numpy. The sentences are from the State of the Union addresses, drawn at random, always the
+    same. Each side has a process of its own and runs once before it is timed; they take turns."""
 
     texts: int = 2000
     """How many sentences."""
@@ -75,17 +75,8 @@ class Encode:
         return 1 if "trouble" in result or any("trouble" in one for one in result["peers"]) else 0
 
     def _command(self) -> str:
-        words = [
-            "python",
-            "-m",
-            "benchmarks",
-            "encode",
-            "--texts",
-            str(self.texts),
-            "--batch-size",
-            str(self.batch_size),
-        ]
-        return shlex.join(words)
+        options = ("--texts", str(self.texts), "--batch-size", str(self.batch_size))
+        return shlex.join(("python", "-m", "benchmarks", "encode", *options))
 
 
 def line(one: Record) -> str:
@@ -98,8 +89,9 @@ def line(one: Record) -> str:
     low, *_, high = sorted(comparison.ratios(one))
     return (
         f"{one['peer']}: {theirs:,.0f} sentences/s, ours {ours:,.0f}: ratio {comparison.ratio(one):.2f} "
-        f"({low:.2f} to {high:.2f}, n = {len(one['rounds'])}), of core time {comparison.ratio(one, 'core_seconds'):.2f}; "
-        f"largest 1 - cosine of two vectors of one text {one['distance']:.1e}"
+        f"({low:.2f} to {high:.2f}, n = {len(one['rounds'])}), of core time "
+        f"{comparison.ratio(one, 'core_seconds'):.2f}; largest 1 - cosine of two vectors of one text "
+        f"{one['distance']:.1e}"
     )
 
 
