@@ -1,15 +1,16 @@
 """Two sides measured in turn, and what follows from their times."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.workers import Record, Worker, WorkerError
 
-_SECONDS_TO_START = 300.0
+_SECONDS_TO_START = 600.0
 # Rounds of both sides in turn: a median needs three, and more than seven say little more.
 LEAST_ROUNDS, MOST_ROUNDS = 3, 7
 
@@ -47,15 +48,51 @@ def against(ours: Worker, peer: Side, work: Mapping[str, Any], *, until: float) 
     Returns:
         What became of it: the times of both sides, or why there are none.
     """
-    if lacking := peer.missing():
-        return {"peer": peer.name, "missing": lacking}
+    return several(ours, [peer], work, lambda _: until)[0]
+
+
+def several(
+    ours: Worker, peers: Sequence[Side], work: Mapping[str, Any], until: Callable[[int], float]
+) -> list[Record]:
+    """Has several peers get ready at the same time, and then measures each alone, in turn with us.
+
+    Args:
+        ours: started; it need not be ready.
+        peers: as many as fit into the memory beside us.
+        work: what all are to do.
+        until: when to end with a peer, given how many of these still wait behind it.
+
+    Raises:
+        WorkerError: ours crashed.
+    """
+    with contextlib.ExitStack() as stack:
+        started = [(peer, None if peer.missing() else stack.enter_context(peer.start(work))) for peer in peers]
+        # All are ready before any is measured: what gets ready disturbs.
+        found = [_ready(peer, worker) for peer, worker in started]
+        ours.ready(seconds=_SECONDS_TO_START)
+        for index, (one, (_, worker)) in enumerate(zip(found, started, strict=True)):
+            if worker is not None and "theirs" in one:
+                one |= _measured(ours, worker, until(len(peers) - 1 - index))
+                worker.close()
+    return found
+
+
+def _ready(peer: Side, worker: Worker | None) -> Record:
+    if worker is None:
+        return {"peer": peer.name, "missing": peer.missing()}
     try:
-        with peer.start(work) as theirs:
-            found = theirs.ready(seconds=_SECONDS_TO_START)
-            rounds = _in_turn(ours, theirs, until)
+        return {"peer": peer.name, "theirs": worker.ready(seconds=_SECONDS_TO_START)}
     except WorkerError as error:
         return {"peer": peer.name, "trouble": str(error)}
-    return {"peer": peer.name, "theirs": found, "rounds": rounds}
+
+
+def _measured(ours: Worker, theirs: Worker, until: float) -> Record:
+    try:
+        return {"rounds": _in_turn(ours, theirs, until)}
+    except WorkerError as error:
+        if not ours.running:
+            raise
+        return {"trouble": str(error)}
 
 
 def _in_turn(ours: Worker, theirs: Worker, until: float) -> list[Record]:

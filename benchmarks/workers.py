@@ -52,16 +52,24 @@ class Worker:
             text=True,
             start_new_session=True,
         )
+        self._found: Record | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
     def ready(self, *, seconds: float) -> Record:
-        """What the side found while it got ready.
+        """What the side found while it got ready; asked again, the same.
 
         Raises:
             WorkerError: it crashed, or was not ready in time.
         """
-        return self._next(seconds)
+        if self._found is None:
+            self._found = self._next(seconds)
+        return self._found
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.poll() is None
 
     def measure(self, *, seconds: float = 300.0) -> Record:
         """Measures once.

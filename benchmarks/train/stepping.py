@@ -11,7 +11,6 @@ from benchmarks.workers import Record, serve, timed
 
 # A measurement lasts about as long, so that waiting for the last step does not show.
 _SECONDS = 0.7
-_WARM_UP = 2  # steps after the first one, over each of which something may still be made ready
 
 
 class Stepper(NamedTuple):
@@ -54,8 +53,8 @@ def prepared(make: Callable[[Given, Record], Stepper], spec: Record) -> tuple[Re
         raise FloatingPointError(
             f"the first loss is {first}, where {math.log(work.encoder.vocab_size):.2f} is expected"
         )
-    # Every batch once: where their shapes differ, each may be compiled for.
-    runner.loss_after(max(_WARM_UP, len(stepper.batches)))
+    # Where the shapes of batches differ, each may be compiled for.
+    runner.loss_after(len(stepper.batches) if TASKS[spec["task"]].text else 1)
     one = timed(lambda: runner.loss_after(1))["seconds"]
     steps = max(1, round(_SECONDS / one))
     if TASKS[spec["task"]].text:

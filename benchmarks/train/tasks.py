@@ -15,7 +15,8 @@ from jax_encoder.data.tokenizer import Encoded, Vocabulary
 
 # AdamW and clipping, the same on every side; the rate of a first step of a long warm-up, so that nothing diverges.
 LEARNING_RATE, BETAS, EPS, DECAY, CLIP = 1e-4, (0.9, 0.98), 1e-8, 0.01, 1.0
-_BATCHES = 4  # before the same come again
+_BATCHES = 2  # of text, before the same come again
+_POOL = 24  # batches that text is packed for, so that hardly a place stays empty
 # Widths of padded rows are multiples of this: it suits the products.
 _MULTIPLE = 8
 
@@ -92,25 +93,25 @@ def given(name: str, *, tiny: bool, padded: str | None = None) -> Given:
 
 
 def _paragraphs(shape: Shape, encoder: EncoderConfig, padded: str | None) -> list[Batch]:
-    """Real text by all-MiniLM-L6-v2's own tokenizer; all forms have the same tokens a step, up to one document."""
-    documents, vocabulary = _encoded(encoder.vocab_size, _BATCHES * shape.rows * shape.row_length)
+    """Real text by all-MiniLM-L6-v2's own tokenizer, in batches of about as many tokens, packed or padded."""
+    documents, vocabulary = _encoded(encoder.vocab_size, _POOL * shape.rows * shape.row_length)
     rng = np.random.default_rng(0)
     if padded is None:
         packed = pack(documents, vocabulary, row_length=shape.row_length)
-        # The longest were placed first, and the last row is seldom full.
+        # The longest were placed first.
         order = rng.permutation(len(packed.tokens))[: _BATCHES * shape.rows]
         rows = [Rows(packed.tokens[part], packed.segments[part]) for part in np.split(order, _BATCHES)]
     else:
-        rows = _padded(documents, vocabulary, shape.row_length, whole=padded == "full")
+        rows = _padded(documents, vocabulary, shape, whole=padded == "full")
     masking = Masking(vocabulary, shape.mask_rate)
     return [mask_tokens(one.tokens, one.segments, masking, rng) for one in rows]
 
 
-def _padded(documents: Encoded, vocabulary: Vocabulary, longest: int, *, whole: bool) -> list[Rows]:
-    """The same documents, each in a row of its own, in as many batches; what is longer than a row is cut off."""
-    texts = np.split(documents.tokens, documents.starts[1:-1])
+def _padded(documents: Encoded, vocabulary: Vocabulary, shape: Shape, *, whole: bool) -> list[Rows]:
+    """Documents in rows of their own, so many that they fill packed rows; what is longer than a row is cut off."""
+    longest, texts = shape.row_length, np.split(documents.tokens, documents.starts[1:-1])
     framed = [np.r_[vocabulary.cls, one[: longest - 2], vocabulary.sep] for one in texts]
-    count = len(framed) // _BATCHES
+    count = round(shape.rows * longest / float(np.mean([len(one) for one in framed])))
     order, rows = np.random.default_rng(0).permutation(len(framed)), []
     for chosen in np.split(order[: _BATCHES * count], _BATCHES):
         width = longest if whole else -(-max(len(framed[i]) for i in chosen) // _MULTIPLE) * _MULTIPLE
@@ -122,7 +123,7 @@ def _padded(documents: Encoded, vocabulary: Vocabulary, longest: int, *, whole: 
 
 
 def _encoded(size: int, wanted: int) -> tuple[Encoded, Vocabulary]:
-    """Documents with at least so many tokens, framed, as ids below `size`."""
+    """Documents with about so many tokens, or some more, as ids below `size`."""
     from jax_encoder.data.corpus import load_sotu
     from jax_encoder.data.tokenizer import encode, load_tokenizer, vocabulary_of
 
@@ -131,9 +132,6 @@ def _encoded(size: int, wanted: int) -> tuple[Encoded, Vocabulary]:
     # A small table has no room for all: ids are folded, which changes no length.
     vocabulary = vocabulary._replace(size=size, special=tuple(one for one in vocabulary.special if one < size))
     texts = load_sotu().train
-    chosen = np.random.default_rng(0).permutation(len(texts))[: max(_BATCHES, wanted // 16)]
+    chosen = np.random.default_rng(0).permutation(len(texts))[: max(_BATCHES, wanted // 64)]
     documents = encode(tokenizer, [texts[index] for index in chosen])
-    framed = np.cumsum(np.diff(documents.starts) + 2)
-    count = int(np.searchsorted(framed, 1.05 * wanted)) + 1
-    starts = documents.starts[: count + 1]
-    return Encoded(documents.tokens[: starts[-1]] % size, starts), vocabulary
+    return Encoded(documents.tokens % size, documents.starts), vocabulary

@@ -20,6 +20,7 @@ def test_every_peer_that_is_promised_is_there():
     ]
     assert all("bfloat16" in name for name in names["minilm_l6_bfloat16"])
     assert [side.spec["padded"] for side in PEERS["text"]] == ["longest", "full"]
+    assert any("torch.compile" in name for name in names["text"])
     assert any("sparse prediction, torch.compile" in name for name in names["mini"])
     assert Train().tasks == tuple(PEERS)
 
