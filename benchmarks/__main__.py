@@ -6,6 +6,7 @@ from typing import Any
 
 import tyro
 
+from benchmarks.bits import Bits
 from benchmarks.compile import Compile
 from benchmarks.encode import Encode
 from benchmarks.gpu.command import Gpu
@@ -17,6 +18,7 @@ from jax_encoder.errors import InputError
 COMMANDS: dict[str, Callable[..., Any]] = {
     "train": Train,
     "encode": Encode,
+    "bits": Bits,
     "parity": Parity,
     "compile": Compile,
     "gpu": Gpu,

@@ -15,11 +15,15 @@ from jaxtyping import Array, Bool, Float
 from jax_encoder import dropout, masks, rope
 from jax_encoder.config import EncoderConfig
 from jax_encoder.disentangled import RelativeRows, RelativeTaps, position_scores
+from jax_encoder.kernels.fused import Fused
 from jax_encoder.precision import at_least_float32
 
 
 class AttentionTaps(NamedTuple):
-    """Every intermediate value, in the order it is computed; None without rotary or relative positions."""
+    """Every intermediate value, in the order it is computed; None without rotary or relative positions.
+
+    Fused attention never has scores, nor what is made of them up to the context.
+    """
 
     query: Float[Array, "B T N H"]
     key: Float[Array, "B S G H"]
@@ -27,10 +31,10 @@ class AttentionTaps(NamedTuple):
     rotated_query: Float[Array, "B T N H"] | None
     rotated_key: Float[Array, "B S G H"] | None
     relative: RelativeTaps | None
-    scores: Float[Array, "B N T S"]
+    scores: Float[Array, "B N T S"] | None
     biased_scores: Float[Array, "B N T S"] | None
-    masked_scores: Float[Array, "B N T S"]
-    weights: Float[Array, "B N T S"]
+    masked_scores: Float[Array, "B N T S"] | None
+    weights: Float[Array, "B N T S"] | None
     context: Float[Array, "B T N H"]
     output: Float[Array, "B T D"]
 
@@ -75,7 +79,7 @@ class Attention(nnx.Module):
         # Disentangled scores are the sum of three products.
         products = 3 if config.relative_kind == "disentangled" else 1
         self.scale = (products * H) ** -0.5 if config.scale_scores else 1.0
-        self.sharing, self.dropout_rate = N // G, config.attention_dropout
+        self.sharing = N // G
 
     def __call__(
         self,
@@ -84,7 +88,7 @@ class Attention(nnx.Module):
         value_BSD: Float[Array, "B S D"],
         mask_BTS: Bool[Array, "B T S"],
         positions: Positions = NO_POSITIONS,
-        keep_BNTS: Bool[Array, "B N T S"] | None = None,
+        drop: dropout.Drop | None = None,
     ) -> tuple[Float[Array, "B T D"], AttentionTaps]:
         """Returns the update to add to the residual stream, and the taps.
 
@@ -93,15 +97,13 @@ class Attention(nnx.Module):
             mask_BTS: True where query t may see key s. A query that may see nothing gets weights and context 0, not
                 NaN; a key that no query may see reaches nothing, NaN included.
             positions: with angles, queries and keys share them.
-            keep_BNTS: dropout mask of the weights; None keeps all.
+            drop: what is dropped of the weights; None keeps all.
         """
         seen_BS, seeing_BT = masks.seen(mask_BTS), masks.seeing(mask_BTS)
         query_BNTH = self.query(masks.zero_where_not(seeing_BT, query_BTD))
         key_BGSH = self.key(masks.zero_where_not(seen_BS, key_BSD))
         value_BGSH = self.value(masks.zero_where_not(seen_BS, value_BSD))
-        rotated_query_BNTH, rotated_key_BGSH = (
-            None if positions.angles is None else rope.rotate(x, positions.angles) for x in (query_BNTH, key_BGSH)
-        )
+        rotated_query_BNTH, rotated_key_BGSH = (_rotated(x, positions.angles) for x in (query_BNTH, key_BGSH))
         relative = None if positions.relative is None else self._relative(query_BNTH, key_BGSH, positions.relative)
         scores_BNTS = self._scores(
             query_BNTH if rotated_query_BNTH is None else rotated_query_BNTH,
@@ -110,7 +112,7 @@ class Attention(nnx.Module):
         biased_BNTS = _biased(scores_BNTS, positions.bias, relative)
         masked_BNTS = masks.fill(scores_BNTS if biased_BNTS is None else biased_BNTS, mask_BTS)
         weights_BNTS = masks.softmax(masked_BNTS, mask_BTS).astype(value_BGSH.dtype)
-        dropped_BNTS = dropout.apply(weights_BNTS, keep_BNTS, self.dropout_rate)
+        dropped_BNTS = dropout.apply(weights_BNTS, drop)
         context_BNTH = jnp.einsum("BNTS,BNSH->BNTH", dropped_BNTS, self._shared(value_BGSH))
         output_BTD = self.out(context_BNTH)
         return output_BTD, AttentionTaps(
@@ -122,6 +124,39 @@ class Attention(nnx.Module):
             biased_scores=biased_BNTS,
             masked_scores=masked_BNTS,
             weights=weights_BNTS,
+            context=_heads_last(context_BNTH),
+            output=output_BTD,
+        )
+
+    def fused(
+        self, x_BTD: Float[Array, "B T D"], fused: Fused, angles_B1Th: Float[Array, "B 1 T h"] | None
+    ) -> tuple[Float[Array, "B T D"], AttentionTaps]:
+        """Self-attention as `__call__` computes it, by an implementation that never has all scores in memory.
+
+        Args:
+            x_BTD: what the three projections read.
+            fused: the implementation, and the documents of every row.
+            angles_B1Th: rotary angles.
+        """
+        x_BTD = masks.zero_where_not(masks.seen(fused.documents), x_BTD)
+        query_BNTH, key_BGSH, value_BGSH = self.query(x_BTD), self.key(x_BTD), self.value(x_BTD)
+        rotated_query_BNTH, rotated_key_BGSH = (_rotated(x, angles_B1Th) for x in (query_BNTH, key_BGSH))
+        context_BNTH = fused(
+            query_BNTH if rotated_query_BNTH is None else rotated_query_BNTH,
+            key_BGSH if rotated_key_BGSH is None else rotated_key_BGSH,
+            value_BGSH,
+            self.scale,
+        )
+        output_BTD = self.out(context_BNTH)
+        return output_BTD, AttentionTaps(
+            *(_heads_last(query_BNTH), _heads_last(key_BGSH), _heads_last(value_BGSH)),
+            rotated_query=None if rotated_query_BNTH is None else _heads_last(rotated_query_BNTH),
+            rotated_key=None if rotated_key_BGSH is None else _heads_last(rotated_key_BGSH),
+            relative=None,
+            scores=None,
+            biased_scores=None,
+            masked_scores=None,
+            weights=None,
             context=_heads_last(context_BNTH),
             output=output_BTD,
         )
@@ -156,6 +191,12 @@ def _biased(
     if bias_NTS is not None:
         return scores_BNTS + bias_NTS[None].astype(scores_BNTS.dtype)
     return None if relative is None else scores_BNTS + relative.content_to_position + relative.position_to_content
+
+
+def _rotated(
+    x_BNTH: Float[Array, "B heads T H"], angles_B1Th: Float[Array, "B 1 T h"] | None
+) -> Float[Array, "B heads T H"] | None:
+    return None if angles_B1Th is None else rope.rotate(x_BNTH, angles_B1Th)
 
 
 def _heads_last(x_BNTH: Float[Array, "B heads T H"]) -> Float[Array, "B T heads H"]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from jax_encoder import masks
 from jax_encoder.config import EncoderConfig
@@ -53,7 +53,7 @@ class Embedding(nnx.Module):
     def __call__(
         self,
         tokens_BT: Int[Array, "B T"],
-        mask_BTS: Bool[Array, "B T S"],
+        mask_BTS: masks.Mask,
         positions_BT: Int[Array, "B T"],
         token_types_BT: Int[Array, "B T"] | None,
     ) -> tuple[Float[Array, "B T E"], EmbeddingTaps]:
@@ -94,12 +94,12 @@ class Embedding(nnx.Module):
         return rows_BTE.astype(self.dtype)
 
     def _kept(
-        self, word_BTE: Float[Array, "B T E"], tokens_BT: Int[Array, "B T"], mask_BTS: Bool[Array, "B T S"]
+        self, word_BTE: Float[Array, "B T E"], tokens_BT: Int[Array, "B T"], mask_BTS: masks.Mask
     ) -> Float[Array, "B T E"] | None:
         """Words without the dropped token's; the others grow as its share of what their position sees asks for."""
         if self.config.dropped_token is None:
             return None
-        wide = at_least_float32(self.dtype)
+        mask_BTS, wide = masks.dense(mask_BTS), at_least_float32(self.dtype)
         dropped_BT = tokens_BT == self.config.dropped_token
         count_BT, left_BT = (
             each_BTS.sum(axis=2).astype(wide) for each_BTS in (mask_BTS, mask_BTS & ~dropped_BT[:, None, :])

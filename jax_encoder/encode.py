@@ -248,7 +248,7 @@ def _vectors(
     """One vector for each text of each row; what stands where a row has no more texts has no meaning."""
     ids_BT, types_BT, segments_BT, prompt = inputs
     encoder, places_BT = nnx.merge(graph, state), masks.positions_from_segments(segments_BT)
-    mask_BTS, positions_BT = masks.from_segments(segments_BT), positions(ids_BT, segments_BT, encoder.config)
+    mask_BTS, positions_BT = masks.Documents(segments_BT), positions(ids_BT, segments_BT, encoder.config)
     x_BTD, taps = encoder(ids_BT, mask_BTS, positions_BT=positions_BT, token_types_BT=types_BT)
     layers = hidden_states(taps, x_BTD) if any(isinstance(one, WeightedLayerPooling) for one in modules) else ()
     rows = Rows(segments_BT, places_BT, TEXTS_PER_ROW, prompt, layers)

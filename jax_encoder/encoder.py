@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jax_encoder import dropout, rope
+from jax_encoder import dropout, masks, rope
 from jax_encoder.attention import Positions
 from jax_encoder.config import EncoderConfig
 from jax_encoder.disentangled import RelativeEmbedding
 from jax_encoder.embedding import Embedding, EmbeddingTaps
+from jax_encoder.kernels.fused import fused_for
 from jax_encoder.layer import EncoderLayer, LayerInputs, LayerTaps, PostNormLayerTaps
 from jax_encoder.mlp import linear_options
 from jax_encoder.norm import Norm
@@ -51,11 +52,13 @@ def hidden_states(taps: EncoderTaps, output_BTD: Float[Array, "B T D"]) -> tuple
 
 
 class LayerForm(NamedTuple):
-    """What differs from layer to layer: its number, its parameters' number, its window and rotary frequencies."""
+    """What differs from layer to layer: its number, its parameters' number, its window, which of the windows that there
+    are it is, and rotary frequencies."""
 
     layer: int | Int[Array, ""]
     group: int | Int[Array, ""]
     window: int | Int[Array, ""] | None
+    kind: int | Int[Array, ""]
     frequencies: Float[Array, " h"] | None
 
 
@@ -107,7 +110,7 @@ class Encoder(nnx.Module):
     def __call__(
         self,
         tokens_BT: Int[Array, "B T"],
-        mask_BTS: Bool[Array, "B T T"],
+        mask_BTS: masks.Mask,
         *,
         positions_BT: Int[Array, "B T"] | None = None,
         token_types_BT: Int[Array, "B T"] | None = None,
@@ -117,7 +120,7 @@ class Encoder(nnx.Module):
 
         Args:
             tokens_BT: ids below vocab_size.
-            mask_BTS: True where position t may see position s; from `jax_encoder.masks`.
+            mask_BTS: True where position t may see s; `masks.Documents` let each layer use what attention suits it.
             positions_BT: each token's position within its document; None numbers the columns from 0.
             token_types_BT: ids below num_token_types; None stands for all 0.
             dropout_key: key of this step; None leaves dropout off.
@@ -128,24 +131,25 @@ class Encoder(nnx.Module):
         Raises:
             ValueError: more columns than max_len and no `positions_BT`, or token types for an encoder that has none.
         """
-        B, T = tokens_BT.shape
+        T = tokens_BT.shape[1]
         if positions_BT is None and self.config.max_len < T:
             raise ValueError(f"{T} positions are more than this encoder's max_len {self.config.max_len}")
         if positions_BT is None:
             positions_BT = jnp.broadcast_to(jnp.arange(T, dtype=tokens_BT.dtype), tokens_BT.shape)
         x_BTE, embedding_taps = self.embedding(tokens_BT, mask_BTS, positions_BT, token_types_BT)
-        keep_BTE = dropout.embedding_keep(dropout_key, self.config, (B, T))
-        x_BTE = dropout.apply(x_BTE, keep_BTE, self.config.embedding_dropout)
+        x_BTE = dropout.apply(x_BTE, dropout.embedding_drop(dropout_key, self.config))
         projected_BTD = None if self.embedding_projection is None else self.embedding_projection(x_BTE)
         bias_NTS = self._relative_bias(T)
         relative = None if self.relative_embedding is None else self.relative_embedding(T)
+        mask_BTS, fuse = fused_for(mask_BTS, self.config, self.dtype, drops=dropout_key is not None)
 
         def run(layer: EncoderLayer, x_BTD: Array, form: LayerForm) -> tuple[Array, LayerTaps]:
             angles_B1Th = None
             if form.frequencies is not None:
                 angles_B1Th = rope.angles(positions_BT, form.frequencies, self.dtype)
-            keeps = dropout.layer_keeps(dropout_key, form.layer, self.config, (B, T))
-            return layer(x_BTD, LayerInputs(mask_BTS, form.window, Positions(angles_B1Th, bias_NTS, relative), keeps))
+            drops = dropout.layer_drops(dropout_key, form.layer, self.config)
+            positions = Positions(angles_B1Th, bias_NTS, relative)
+            return layer(x_BTD, LayerInputs(mask_BTS, form.window, positions, drops, fuse(form.kind)))
 
         x_BTD, layer_taps = self._run_layers(x_BTE if projected_BTD is None else projected_BTD, run)
         final_BTD = None if self.final_norm is None else self.final_norm(x_BTD)
@@ -174,12 +178,12 @@ class Encoder(nnx.Module):
             return x_BTD, taps
         graphdef, state = nnx.split(self.layers)
         if self.config.scan_layers:
-            window, scanned = _stack_forms(forms, self.config.max_len)
+            alike, scanned = _stack_forms(forms, self.config.max_len)
             shared = len(set(self.config.layer_groups)) < self.config.num_layers
 
             def body(x_BTD: Array, layer: tuple[PyTree, LayerForm]) -> tuple[Array, LayerTaps]:
                 own, form = layer
-                form = form._replace(window=window) if form.window is None else form
+                form = form._replace(window=alike.window, kind=alike.kind) if form.window is None else form
                 return run(nnx.merge(graphdef, _at(state, form.group) if shared else own), x_BTD, form)
 
             x_BTD, stacked_taps = jax.lax.scan(body, x_BTD, (None if shared else state, scanned))
@@ -196,23 +200,25 @@ def _forms(config: EncoderConfig, dtype: np.dtype) -> list[LayerForm]:
     frequencies = [
         own if len(own) else rope.inverse_frequencies(theta, config.head_dim) for theta in config.rope_thetas
     ]
+    kinds = list(dict.fromkeys(config.windows))
     return [
-        LayerForm(layer, group, window, jnp.asarray(frequencies[layer], dtype) if frequencies else None)
+        LayerForm(
+            layer, group, window, kinds.index(window), jnp.asarray(frequencies[layer], dtype) if frequencies else None
+        )
         for layer, (group, window) in enumerate(zip(config.layer_groups, config.windows, strict=True))
     ]
 
 
-def _stack_forms(forms: list[LayerForm], max_len: int) -> tuple[int | Array | None, LayerForm]:
-    """The window that all layers share, and what else differs stacked for a scan; unequal windows are stacked too."""
-    window = forms[0].window
+def _stack_forms(forms: list[LayerForm], max_len: int) -> tuple[LayerForm, LayerForm]:
+    """The first form, for what all layers share, and what differs, stacked; unequal windows are stacked too."""
     # One window for all stays static: the loop then needs no mask of its own. A window of max_len sees everything.
-    shared = all(form.window == window for form in forms)
-    windows = None if shared else jnp.asarray([form.window or max_len for form in forms], jnp.int32)
+    shared = all(form.window == forms[0].window for form in forms)
     frequencies = [form.frequencies for form in forms if form.frequencies is not None]
-    return window, LayerForm(
+    return forms[0], LayerForm(
         layer=jnp.asarray([form.layer for form in forms], jnp.int32),
         group=jnp.asarray([form.group for form in forms], jnp.int32),
-        window=windows,
+        window=None if shared else jnp.asarray([form.window or max_len for form in forms], jnp.int32),
+        kind=jnp.asarray([form.kind for form in forms], jnp.int32),
         frequencies=jnp.stack(frequencies) if frequencies else None,
     )
 

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from jax_encoder import dropout, masks
 from jax_encoder.attention import Attention, AttentionTaps, Positions
 from jax_encoder.config import EncoderConfig
+from jax_encoder.kernels.fused import Fused
 from jax_encoder.mlp import MLP, MLPTaps
 from jax_encoder.norm import Norm
 
@@ -45,12 +46,13 @@ LayerTaps = PreNormLayerTaps | PostNormLayerTaps
 
 
 class LayerInputs(NamedTuple):
-    """What a layer reads beside the residual stream."""
+    """What a layer reads beside the residual stream; with `fused`, that stands for mask and window."""
 
-    mask: Bool[Array, "B T S"]
+    mask: masks.Mask
     window: int | Int[Array, ""] | None
     positions: Positions
-    keeps: dropout.LayerKeeps
+    drops: dropout.LayerDrops
+    fused: Fused | None
 
 
 class EncoderLayer(nnx.Module):
@@ -65,7 +67,7 @@ class EncoderLayer(nnx.Module):
         dtype: DTypeLike,
         param_dtype: DTypeLike,
     ):
-        self.order, self.dropout_rate = config.norm_order, config.residual_dropout
+        self.order = config.norm_order
         norm = partial(Norm, config, width=config.embed_dim, param_dtype=param_dtype)
         self.attention_norm = norm() if attention_norm else None
         self.attention = Attention(config, rngs=rngs, dtype=dtype, param_dtype=param_dtype)
@@ -103,14 +105,17 @@ class EncoderLayer(nnx.Module):
     def _add_attention(
         self, x_BTD: Float[Array, "B T D"], read_BTD: Float[Array, "B T D"], inputs: LayerInputs
     ) -> tuple[Float[Array, "B T D"], AttentionTaps]:
-        mask_BTS = masks.within_window(inputs.mask, inputs.window)
-        update_BTD, taps = self.attention(
-            read_BTD, read_BTD, read_BTD, mask_BTS, inputs.positions, inputs.keeps.weights
-        )
-        return x_BTD + dropout.apply(update_BTD, inputs.keeps.attention_output, self.dropout_rate), taps
+        if inputs.fused is not None:
+            update_BTD, taps = self.attention.fused(read_BTD, inputs.fused, inputs.positions.angles)
+        else:
+            mask_BTS = masks.within_window(masks.dense(inputs.mask), inputs.window)
+            update_BTD, taps = self.attention(
+                read_BTD, read_BTD, read_BTD, mask_BTS, inputs.positions, inputs.drops.weights
+            )
+        return x_BTD + dropout.apply(update_BTD, inputs.drops.attention_output), taps
 
     def _add_mlp(
         self, x_BTD: Float[Array, "B T D"], read_BTD: Float[Array, "B T D"], inputs: LayerInputs
     ) -> tuple[Float[Array, "B T D"], MLPTaps]:
         update_BTD, taps = self.mlp(read_BTD)
-        return x_BTD + dropout.apply(update_BTD, inputs.keeps.mlp_output, self.dropout_rate), taps
+        return x_BTD + dropout.apply(update_BTD, inputs.drops.mlp_output), taps

@@ -4,9 +4,31 @@ Axes: B batch, T query position, S key position, N heads.
 A position that no query may see is padding, whatever it contains.
 """
 
+import dataclasses
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["segments"], meta_fields=["attention", "interpret"])
+@dataclasses.dataclass(frozen=True)
+class Documents:
+    """What `from_segments` says, in T numbers a row instead of T²: an encoder that is given it may use a kernel.
+
+    Attributes:
+        segments: 0 for padding, else the number of the document within its row.
+        attention: the implementation to use, by its name in `jax_encoder.kernels`; "auto" takes what suits.
+        interpret: whether a kernel for another device is run on this one, by its interpreter.
+    """
+
+    segments: Int[Array, "B T"]
+    attention: str = "auto"
+    interpret: bool = False
+
+
+Mask = Bool[Array, "B T S"] | Documents
 
 
 def from_segments(segments_BT: Int[Array, "B T"]) -> Bool[Array, "B T T"]:
@@ -45,14 +67,19 @@ def within_window(mask_BTS: Bool[Array, "B T S"], window: int | Int[Array, ""] |
     return mask_BTS & (distance_TS <= window)[None]
 
 
-def seen(mask_BTS: Bool[Array, "B T S"]) -> Bool[Array, "B S"]:
+def dense(mask_BTS: Mask) -> Bool[Array, "B T S"]:
+    """A mask as it is, or that of documents."""
+    return from_segments(mask_BTS.segments) if isinstance(mask_BTS, Documents) else mask_BTS
+
+
+def seen(mask_BTS: Mask) -> Bool[Array, "B S"]:
     """True for keys that some query may see."""
-    return mask_BTS.any(axis=1)
+    return mask_BTS.segments != 0 if isinstance(mask_BTS, Documents) else mask_BTS.any(axis=1)
 
 
-def seeing(mask_BTS: Bool[Array, "B T S"]) -> Bool[Array, "B T"]:
+def seeing(mask_BTS: Mask) -> Bool[Array, "B T"]:
     """True for queries that may see some key."""
-    return mask_BTS.any(axis=2)
+    return mask_BTS.segments != 0 if isinstance(mask_BTS, Documents) else mask_BTS.any(axis=2)
 
 
 def zero_where_not(valid_BT: Bool[Array, "B T"], x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T D"]:

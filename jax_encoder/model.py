@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from jax_encoder import masks
 from jax_encoder.classifier import Classifier, ClassifierTaps
@@ -83,7 +83,7 @@ class Model(nnx.Module):
     def __call__(
         self,
         tokens_BT: Int[Array, "B T"],
-        mask_BTS: Bool[Array, "B T T"],
+        mask_BTS: masks.Mask,
         *,
         positions_BT: Int[Array, "B T"] | None = None,
         token_types_BT: Int[Array, "B T"] | None = None,
@@ -159,7 +159,7 @@ class MaskedLM(Model):
     def __call__(  # type: ignore[override]  # of the outputs, the one that there is
         self,
         tokens_BT: Int[Array, "B T"],
-        mask_BTS: Bool[Array, "B T T"],
+        mask_BTS: masks.Mask,
         *,
         positions_BT: Int[Array, "B T"] | None = None,
         token_types_BT: Int[Array, "B T"] | None = None,

@@ -14,6 +14,7 @@ from parity.errors import UsageError
 from parity.fuzz.command import Fuzz, Replay
 from parity.judge.crash import SideError
 from parity.judge.verdict import Verdict
+from parity.kernels.command import Kernels
 from parity.optimizer.command import Optimizer
 from parity.precision.command import Calibrate
 from parity.selftest.command import Selftest
@@ -29,6 +30,7 @@ PACKAGES = dict.fromkeys(("jax", "flax", "optax", "torch", "hypothesis"), "jax-e
 COMMANDS = {
     "check": Check,
     "trained": Trained,
+    "kernels": Kernels,
     "optimizer": Optimizer,
     "training": Training,
     "text": Text,
@@ -42,7 +44,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0 for PASS, 1 for FAIL or VACUOUS, 2 for a request that cannot be
-    carried out, 3 for ERROR, which is a side that raises where it is built or run.
+    carried out, 3 for ERROR, which is a side that raises where it is built or run, 130 for Ctrl-C.
 
     Args:
         arguments: of the command line; None takes the process's own.
@@ -63,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Of a command without a report; the others say it there.
         print(f"{error.crash.traceback}\nparity {Verdict.ERROR}: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:
+        print(f"{_called_as()}: stopped", file=sys.stderr)
+        return 130
 
 
 def parse(arguments: Sequence[str] | None = None) -> Any:

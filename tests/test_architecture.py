@@ -17,8 +17,8 @@ ROOT_MODULES = {"__init__", "__main__", "cli", "errors"}
 # says "in turn", those before it on its own floor. What all questions share holds no model.
 SHARED = ("cases", "judge", "graph", "report")  # in turn
 BINDING = ("encoder",)
-QUESTIONS = ("optimizer", "training", "precision", "text", "published", "certificate")  # never one another
-TOGETHER = ("check", "fuzz", "selftest")  # put several questions; in turn
+QUESTIONS = ("kernels", "optimizer", "training", "precision", "text", "published")  # never one another
+TOGETHER = ("check", "certificate", "fuzz", "selftest")  # put several questions; in turn
 
 # Folder or file, as a dotted prefix -> the third-party frameworks that it may import; of nested ones the longest holds.
 MAY_IMPORT = {
@@ -37,6 +37,9 @@ MAY_IMPORT = {
     "parity.encoder.table": set(),
     "parity.encoder.variants": set(),
     "parity.encoder.weights": set(),
+    "parity.kernels": {"jax", "torch"},
+    "parity.kernels.matrix": set(),
+    "parity.kernels.command": set(),
     "parity.optimizer": {"jax", "flax", "optax", "torch"},
     "parity.training": {"jax", "flax", "optax", "torch"},
     "parity.precision": {"jax", "flax", "torch"},
@@ -60,6 +63,7 @@ MAY_KNOW = {
     "parity.encoder.variants": {"jax_encoder.config", "jax_encoder.classifier_config"},
     "parity.encoder.weights": {"jax_encoder.config", "jax_encoder.classifier_config"},
     "parity.fuzz": {"jax_encoder.config", "jax_encoder.classifier_config"},
+    "parity.certificate": {"jax_encoder"},
     **{f"parity.{name}": {"jax_encoder", "torch_ref"} for name in QUESTIONS},
 }
 STANDALONE = ("classifier_config", "config", "config_rules", "errors", "presets", "versions")

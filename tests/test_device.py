@@ -13,9 +13,14 @@ import pytest
 
 from benchmarks.gpu.precision import SEMANTIC, Values, drawn, errors, same_bits, values_of
 from jax_encoder.config import EncoderConfig
+from jax_encoder.kernels import table
 from jax_encoder.training.config import OptimizerOptions, PretrainConfig
 from jax_encoder.training.session import load_trained
 from jax_encoder.training.step import TrainState, build
+from parity.judge.verdict import Verdict
+from parity.kernels import lowering
+from parity.kernels.runs import check_kernels
+from parity.report.text import render
 from tests.jax_encoder.training.helpers import random_batch, tiny, write_corpus
 from tests.sources import ROOT
 
@@ -85,6 +90,16 @@ def test_an_empty_row_stays_finite_in_bfloat16(name, values, accelerator, cpu):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found.gradients))
     # As exact as bfloat16 is on the CPU: finite, and right.
     assert errors(found, exact)[1] <= 4 * errors(values(name, "bfloat16", "default", cpu), exact)[1]
+
+
+def test_every_implementation_of_attention_for_this_device_is_proved_on_it(accelerator, monkeypatch):
+    monkeypatch.setattr(lowering, "runs", lambda name: ())  # what runs need not be lowered
+    with jax.default_device(accelerator):
+        here = [name for name, one in table.IMPLEMENTATIONS.items() if table.platform() in one.platforms]
+        report = check_kernels(implementations=here, cases=["heads of 64, shared keys", "heads of 32, window 33"])
+    assert report.verdict is Verdict.PASS, render(report)
+    assert {run.variant for run in report.precision} == set(here)
+    assert {run.agreed for run in report.precision} == {Verdict.PASS}
 
 
 def trained(encoder: EncoderConfig, device: jax.Device) -> TrainState:

@@ -21,6 +21,7 @@ from parity.judge.check import compare_trace, run_of
 from parity.judge.compare import SEMANTIC
 from parity.judge.verdict import Report
 from parity.report.text import headline, render
+from tests.parity.certificate.test_trained import TEXT_COMPARISONS
 from tests.parity.encoder.test_outcomes import pair_of
 
 ROOT = Path(__file__).parent.parent
@@ -105,7 +106,7 @@ def test_the_screen_counts_as_many_comparisons_as_such_a_run_makes():
     form = Form.trained(small, deployed=True)
     pair = Pair.build(form, Pair.build(form).params)
     count = len(compare_trace(pair(make_case("packed", sizes_of(small)))).comparisons)
-    assert f"1 variant x 1 case, {count} comparisons" in between("make train")
+    assert f"2 variants x 14 cases, {count + TEXT_COMPARISONS} comparisons" in between("make train")
 
 
 @pytest.mark.parametrize("row", ARTICLE, ids=lambda row: row.split("|")[1].strip()[:30])

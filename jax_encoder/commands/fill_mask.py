@@ -40,6 +40,8 @@ class FillMask:
         if self.top < 1:
             raise InputError(f"--top must be at least 1, got {self.top}")
         from jax_encoder.huggingface import load
+        from jax_encoder.huggingface.hub import folder_of
+        from jax_encoder.huggingface.vocabularies import why_unread
 
         with notes_shown():
             checkpoint = load(self.model, allow_pickle=self.allow_pickle)
@@ -49,7 +51,7 @@ class FillMask:
                 "checkpoint of a class that ends with ForMaskedLM"
             )
         if checkpoint.tokenizer is None:
-            raise InputError(f"{self.model} has no tokenizer.json, without which a text cannot be read")
+            raise InputError(why_unread(folder_of(self.model)))
         ids, columns = _masked(checkpoint, checkpoint.tokenizer, self.text)
         console = Console()
         for number, probabilities_V in enumerate(_probabilities(checkpoint, ids, columns), start=1):

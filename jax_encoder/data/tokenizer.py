@@ -4,15 +4,16 @@ Axes: N tokens, I documents + 1.
 """
 
 import itertools
+import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, Integer
 from tokenizers import Tokenizer
 
-from jax_encoder.data.files import written_whole
+from jax_encoder.data.files import once, written_whole
 from jax_encoder.errors import InputError
 
 # BERT's names, then RoBERTa's.
@@ -64,12 +65,21 @@ def load_tokenizer(path: Path) -> Tokenizer:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise InputError(f"tokenizer {path}: cannot be read: {reason}") from None
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # the library raises nothing narrower
-        raise InputError(f"{path} is not a tokenizer.json of Hugging Face tokenizers: {error}") from None
+    tokenizer, _ = parse_tokenizer(text, path)
     vocabulary_of(tokenizer, source=str(path))
     return tokenizer
+
+
+def parse_tokenizer(text: str, path: Path) -> tuple[Tokenizer, dict[str, Any]]:
+    """A tokenizer.json as a tokenizer, and as what it holds.
+
+    Raises:
+        InputError: not a tokenizer, or a name that stands twice in one object.
+    """
+    try:
+        return Tokenizer.from_str(text), json.loads(text, object_pairs_hook=once)
+    except Exception as error:  # the library raises nothing narrower
+        raise InputError(f"{path} is not a tokenizer.json of Hugging Face tokenizers: {error}") from None
 
 
 def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:

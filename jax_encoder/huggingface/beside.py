@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.reading import SPECIAL_TOKENS, TOKENIZER_CONFIG
+from jax_encoder.huggingface.vocabularies import BYTES, MERGES, SENTENCEPIECE, WORDPIECE
 
 MODULES, SENTENCES = "modules.json", "config_sentence_transformers.json"
 # The module Transformer's own file has had a name for each family.
@@ -16,7 +17,7 @@ TRANSFORMER_CONFIGS = tuple(
 )
 _NAMES = (TOKENIZER_CONFIG, SPECIAL_TOKENS, "added_tokens.json", MODULES, SENTENCES, *TRANSFORMER_CONFIGS)
 # Tokenizers in their older form, where there is no tokenizer.json.
-_VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model")
+_VOCABULARIES = (WORDPIECE, BYTES, MERGES, *SENTENCEPIECE)
 _MODULE = re.compile(r"\d+_\w+")
 _OF_A_MODULE = ("config.json", "model.safetensors")
 

@@ -122,6 +122,17 @@ class Fields:
             if name in self.values and self.values[name] not in values:
                 self.refuse(f"{name}={_said(self.values[name])}: {effect}")
 
+    def rename(self, older: Mapping[str, str]) -> None:
+        """Reads fields by newer names; where both names stand there, they must say the same."""
+        for old, new in older.items():
+            self._asked.add(old)
+            if old not in self.values:
+                continue
+            if new in self.values and self.values[new] != self.values[old]:
+                said = f"{old}={_said(self.values[old])} and {new}={_said(self.values[new])}"
+                self.refuse(f"{said}: two names of one field")
+            self.values = {**self.values, new: self.values[old]}
+
     def ignore(self, *names: str) -> None:
         """Fields that change nothing in this family."""
         self._asked.update(names)

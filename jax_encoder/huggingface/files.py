@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from jax_encoder.data.files import once
 from jax_encoder.errors import InputError
 
 
@@ -27,21 +28,11 @@ def read_json_if_there(path: Path) -> dict[str, Any]:
 def read_any_json(path: Path) -> Any:
     """Reads what JSON a file holds; raises `InputError` as `read_json`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: a checkpoint's folder has it") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, or a number too long
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names differ; Python would take the last of two, and others the first."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"{', '.join(map(repr, twice[:5]))} stands there more than once, and only one can be meant")
-    return values
 
 
 def inside(folder: Path, name: str, source: Path) -> Path:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.tensors import PICKLED
+from jax_encoder.huggingface.vocabularies import SENTENCEPIECE
 
 # What belongs to a checkpoint besides its weights.
-_WANTED = ("*.json", "*.safetensors", "1_Pooling/*", "*.txt")
+_WANTED = ("*.json", "*.safetensors", "1_Pooling/*", "*.txt", *SENTENCEPIECE)
 
 
 def folder_of(name: str | Path, *, allow_pickle: bool = False) -> Path:

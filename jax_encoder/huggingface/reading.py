@@ -3,16 +3,17 @@ class for the folder adds to it; and what transformers would do otherwise, in wo
 """
 
 import base64
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenizers import AddedToken, Encoding, Tokenizer, models
 
+from jax_encoder.data.tokenizer import parse_tokenizer
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.files import read_json_if_there
 from jax_encoder.huggingface.tokenizer_classes import ROLES, Pieces, class_of
+from jax_encoder.huggingface.vocabularies import tokenizer_of_vocabulary, with_added_tokens
 
 TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 # Texts that tell one way of reading from another, and what to look at.
@@ -44,7 +45,7 @@ class Reading(NamedTuple):
 
 
 def read_tokenizer(folder: Path, fields: Mapping[str, Any]) -> Reading | None:
-    """Reads a folder's tokenizer; None where there is no tokenizer.json.
+    """Reads a folder's tokenizer; None where there is no tokenizer.json, nor a vocabulary of a class that is known.
 
     Args:
         folder: of the checkpoint.
@@ -53,18 +54,15 @@ def read_tokenizer(folder: Path, fields: Mapping[str, Any]) -> Reading | None:
     Raises:
         InputError: a file cannot be read, or is no tokenizer.
     """
-    path = folder / TOKENIZER
-    if not path.is_file():
-        return None
-    try:
-        text = path.read_text(encoding="utf-8")
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # the library raises nothing narrower
-        raise InputError(f"{path} is not a tokenizer.json of Hugging Face tokenizers: {error}") from None
-    config = tokenizer_config(folder)
+    path, config = folder / TOKENIZER, tokenizer_config(folder)
+    tokenizer, content = opened_tokenizer(path) if path.is_file() else (None, None)
     named = config.get("tokenizer_class") or fields.get("tokenizer_class")
     name, theirs = class_of(named, str(fields.get("model_type", "")))
     spelled = _spelled(config, {} if theirs is None else theirs.tokens)
+    if tokenizer is None:
+        tokenizer, config = tokenizer_of_vocabulary(folder, config, theirs, spelled), with_added_tokens(config, folder)
+        if tokenizer is None:
+            return None
     _mark(tokenizer, config, spelled, lstrip=theirs is not None and theirs.mask_takes_blank)
     padding = tokenizer.padding or {}
     pads_left = config.get("padding_side", padding.get("direction")) == "left"
@@ -73,15 +71,27 @@ def read_tokenizer(folder: Path, fields: Mapping[str, Any]) -> Reading | None:
     frame = theirs.frame(spelled, tokenizer.token_to_id)
     if tokenizer.num_special_tokens_to_add(is_pair=False) == 0 and frame is not None:
         tokenizer.post_processor = frame
-    pieces = theirs.pieces(config, _charsmap(json.loads(text).get("normalizer")))
-    said = [*_other_frame(tokenizer, frame), *_other_pieces(tokenizer, pieces)]
-    if not said:
+    if content is None:
         return Reading(tokenizer, (), pads_left)
+    pieces = theirs.pieces(config, _charsmap(content.get("normalizer")))
+    alone, together = _other_frame(tokenizer, frame)
+    said = [*alone, *_other_pieces(tokenizer, pieces)]
+    if not said + together:
+        return Reading(tokenizer, (), pads_left)
+    what = "texts" if said else "two texts that are read together (but not one alone)"
     note = (
-        f"{path} is followed; transformers and sentence-transformers will read texts otherwise, for their {name} makes "
-        f"parts of it anew: {'; '.join(said)}"
+        f"{path} is followed; transformers and sentence-transformers will read {what} otherwise, for their {name} "
+        f"makes parts of it anew: {'; '.join(said or together)}"
     )
     return Reading(tokenizer, (note,), pads_left)
+
+
+def opened_tokenizer(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
+    """The tokenizer of a tokenizer.json, and what that holds. Raises `InputError` if it is none."""
+    try:
+        return parse_tokenizer(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a tokenizer.json of Hugging Face tokenizers: {error}") from None
 
 
 def tokenizer_config(folder: Path) -> dict[str, Any]:
@@ -99,7 +109,7 @@ def _spelled(config: Mapping[str, Any], tokens: Mapping[str, str]) -> dict[str, 
 
 def _mark(tokenizer: Tokenizer, config: Mapping[str, Any], spelled: Mapping[str, str], *, lstrip: bool) -> None:
     """Adds the special tokens that tokenizer.json does not mark, so that they are found in texts."""
-    for token in _added(config):
+    for token in _added(config, frozenset(spelled.values())):
         if token not in tokenizer.get_added_tokens_decoder().values():
             (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
     marked = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
@@ -114,13 +124,14 @@ def _mark(tokenizer: Tokenizer, config: Mapping[str, Any], spelled: Mapping[str,
             tokenizer.add_special_tokens([AddedToken(content, **{"normalized": False} | options)])
 
 
-def _added(config: Mapping[str, Any]) -> Iterator[AddedToken]:
-    """Tokens that tokenizer_config.json lists by their ids, in the order of these."""
+def _added(config: Mapping[str, Any], named: frozenset[str]) -> Iterator[AddedToken]:
+    """Tokens that tokenizer_config.json lists by their ids, in the order of these; those of a role are special."""
     listed = config.get("added_tokens_decoder") or {}
     try:
         for _, value in sorted(listed.items(), key=lambda item: int(item[0])):
-            options = {key: bool(value[key]) for key in (*_OPTIONS, "special") if key in value}
-            yield AddedToken(value["content"], **options)
+            options = {key: bool(value[key]) for key in _OPTIONS if key in value}
+            special = bool(value.get("special", False)) or value["content"] in named
+            yield AddedToken(value["content"], special=special, **options)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{TOKENIZER_CONFIG}: added_tokens_decoder cannot be read: {error!r}") from None
 
@@ -138,18 +149,20 @@ def _charsmap(normalizer: object) -> bytes | None:
     return None if coded is None else base64.b64decode(coded)
 
 
-def _other_frame(tokenizer: Tokenizer, frame: Any) -> list[str]:
-    """What the class's frame is, where tokenizer.json has another."""
+def _other_frame(tokenizer: Tokenizer, frame: Any) -> tuple[list[str], list[str]]:
+    """What the class puts around one text, and around two, where tokenizer.json has something else."""
     if frame is None or tokenizer.post_processor is None:
-        return []
+        return [], []
     nothing = Tokenizer(models.BPE())
     (there, here) = (
         [list(zip(read.tokens, read.type_ids, strict=True)) for read in _framed(nothing, processor)]
         for processor in (frame, tokenizer.post_processor)
     )
-    what = "an empty text" if there[0] != here[0] else "two empty texts"
-    one = 0 if there[0] != here[0] else 1
-    return [] if there == here else [f"{what} becomes {_shown(there[one])} there, {_shown(here[one])} here"]
+    alone, together = (
+        [f"{what} {_shown(there[one])} there, {_shown(here[one])} here"] if there[one] != here[one] else []
+        for one, what in enumerate(("an empty text becomes", "two empty texts become"))
+    )
+    return alone, together
 
 
 def _framed(nothing: Tokenizer, processor: Any) -> list[Encoding]:

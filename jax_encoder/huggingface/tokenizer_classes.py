@@ -31,6 +31,7 @@ class TokenizerClass(NamedTuple):
         second_type: token type of the second text.
         pieces: what it makes of tokenizer_config.json, and of the table of characters in tokenizer.json, if it has one.
         mask_takes_blank: whether the blank before a mask token belongs to it.
+        vocabulary: what its older files hold: of which kind, or in which layout of SentencePiece's.
     """
 
     tokens: Mapping[str, str]
@@ -40,6 +41,7 @@ class TokenizerClass(NamedTuple):
     second_type: int
     pieces: Callable[[Mapping[str, Any], bytes | None], Pieces]
     mask_takes_blank: bool = False
+    vocabulary: str = "xlm-roberta"
 
     def frame(self, spelled: Mapping[str, str], ids: Callable[[str], int | None]) -> Any:
         """The post-processor, given how roles are spelled and the ids of spellings; None where a token has no id."""
@@ -102,7 +104,13 @@ def _deberta_pieces(config: Mapping[str, Any], charsmap: bytes | None) -> Pieces
     )
 
 
-_WORDPIECE = TokenizerClass(_BERT, "cls", "sep", 1, 1, _bert_pieces)
+def _letter_pieces(config: Mapping[str, Any], charsmap: bytes | None) -> Pieces:
+    # What Python calls a blank, which four control characters are, too.
+    return Pieces(None, pre_tokenizers.Split(Regex(r"[\s\x1c-\x1f]+"), "removed"))
+
+
+_ESM = {"unk": "<unk>", "pad": "<pad>", "cls": "<cls>", "mask": "<mask>", "eos": "<eos>"}
+_WORDPIECE = TokenizerClass(_BERT, "cls", "sep", 1, 1, _bert_pieces, vocabulary="wordpiece")
 _XLM_ROBERTA = TokenizerClass(_ROBERTA, "bos", "eos", 2, 0, _xlm_roberta_pieces)
 CLASSES: dict[str, TokenizerClass] = {
     **dict.fromkeys(
@@ -113,15 +121,24 @@ CLASSES: dict[str, TokenizerClass] = {
         _WORDPIECE,
     ),
     "MPNetTokenizer": TokenizerClass(
-        _ROBERTA | {"unk": "[UNK]"}, "cls", "sep", 2, 0, _bert_pieces, mask_takes_blank=True
+        _ROBERTA | {"unk": "[UNK]"}, "cls", "sep", 2, 0, _bert_pieces, mask_takes_blank=True, vocabulary="wordpiece"
     ),
-    "RobertaTokenizer": TokenizerClass(_ROBERTA, "cls", "sep", 2, 0, _roberta_pieces),
+    "RobertaTokenizer": TokenizerClass(_ROBERTA, "cls", "sep", 2, 0, _roberta_pieces, vocabulary="bytes"),
     "XLMRobertaTokenizer": _XLM_ROBERTA,
-    "CamembertTokenizer": _XLM_ROBERTA._replace(mask_takes_blank=True),
+    "CamembertTokenizer": _XLM_ROBERTA._replace(mask_takes_blank=True, vocabulary="camembert"),
     "AlbertTokenizer": TokenizerClass(
-        _BERT | {"bos": "[CLS]", "eos": "[SEP]", "unk": "<unk>", "pad": "<pad>"}, "cls", "sep", 1, 1, _albert_pieces
+        _BERT | {"bos": "[CLS]", "eos": "[SEP]", "unk": "<unk>", "pad": "<pad>"},
+        "cls",
+        "sep",
+        1,
+        1,
+        _albert_pieces,
+        vocabulary="albert",
     ),
-    "DebertaV2Tokenizer": TokenizerClass(_BERT | {"bos": "[CLS]", "eos": "[SEP]"}, "cls", "sep", 1, 1, _deberta_pieces),
+    "EsmTokenizer": TokenizerClass(_ESM, "cls", "eos", 1, 0, _letter_pieces, vocabulary="letters"),
+    "DebertaV2Tokenizer": TokenizerClass(
+        _BERT | {"bos": "[CLS]", "eos": "[SEP]"}, "cls", "sep", 1, 1, _deberta_pieces, vocabulary="deberta"
+    ),
 }
 # The class that transformers takes for a model type, where the folder names none.
 _OF_MODEL_TYPE = {
@@ -133,6 +150,7 @@ _OF_MODEL_TYPE = {
     "camembert": "CamembertTokenizer",
     "albert": "AlbertTokenizer",
     "deberta-v2": "DebertaV2Tokenizer",
+    "esm": "EsmTokenizer",
 }
 # Whatever their folders name, transformers reads these as the file says.
 _AS_THE_FILE_SAYS = ("modernbert",)

@@ -12,7 +12,8 @@ from jaxtyping import Float32
 from tokenizers import Tokenizer
 
 from jax_encoder.errors import InputError
-from jax_encoder.huggingface.tensors import read_tensors
+from jax_encoder.huggingface.reading import opened_tokenizer
+from jax_encoder.huggingface.tensors import Tensors, read_tensors
 
 _CHUNK = 4096  # texts
 
@@ -43,24 +44,28 @@ class Table(NamedTuple):
         return means_IP
 
 
+def _folded(tensors: Tensors) -> np.ndarray:
+    """A row a token of model2vec's table: which of its rows, and how much that counts."""
+    vectors = tensors["embeddings"]
+    vectors = vectors[tensors["mapping"]] if "mapping" in tensors else vectors
+    if "weights" not in tensors:
+        return vectors
+    wide = vectors if vectors.dtype == np.float64 else vectors.astype(np.float32)
+    return wide * tensors["weights"][:, None]
+
+
 def read_table(folder: Path, *, allow_pickle: bool = False) -> Table:
     """Reads the module's files, in its own form or model2vec's.
 
     Raises:
         InputError: a file is missing or damaged.
     """
-    path = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except Exception as error:  # the library raises nothing narrower
-        raise InputError(f"{path} is not a tokenizer.json of Hugging Face tokenizers: {error}") from None
+    tokenizer, _ = opened_tokenizer(folder / "tokenizer.json")
     tensors = read_tensors(folder, allow_pickle=allow_pickle)
     if tensors.keys() == {"embedding.weight"}:
         vectors = tensors["embedding.weight"].astype(np.float32)
     elif "embeddings" in tensors and tensors.keys() <= {"embeddings", "mapping", "weights"}:
-        vectors = tensors["embeddings"].astype(np.float32)
-        vectors = vectors[tensors["mapping"]] if "mapping" in tensors else vectors
-        vectors = vectors * tensors["weights"].astype(np.float32)[:, None] if "weights" in tensors else vectors
+        vectors = _folded(tensors).astype(np.float32)
     else:
         raise InputError(f"{folder} must hold the tensor embedding.weight, got {', '.join(sorted(tensors))}")
     if vectors.ndim != 2 or not np.isfinite(vectors).all():

@@ -6,16 +6,14 @@ from tokenizers import Tokenizer, normalizers
 
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.checkpoint import Checkpoint
+from jax_encoder.huggingface.vocabularies import why_unread
 from jax_encoder.sentence.form import SentenceForm
 
 
 def reading(checkpoint: Checkpoint, form: SentenceForm, limit: int) -> Tokenizer:
     """The checkpoint's tokenizer with our truncation, and without the padding that it may have brought along."""
     if checkpoint.tokenizer is None:
-        raise InputError(
-            f"{checkpoint.folder} has no tokenizer.json, without which texts cannot be read: fetch it, or write it "
-            "with transformers' AutoTokenizer.from_pretrained(...).save_pretrained(...)"
-        )
+        raise InputError(why_unread(form.encoder))
     tokenizer = copied(checkpoint.tokenizer, form)
     special = tokenizer.num_special_tokens_to_add(is_pair=False)
     if limit <= special:

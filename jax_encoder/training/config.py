@@ -15,8 +15,16 @@ _ADDED: versions.Added = {
         "text.whitespace": lambda _: None,
         "text.unknown": lambda _: None,
     },
+    # Dropout draws other masks, too.
+    3: {
+        "model.attention": lambda _: "einsum",
+    },
 }
+# A run of an earlier version has dropped by masks that are no longer drawn.
+DRAWN_SINCE = 3
 
+# `jax_encoder.kernels.table` has what they are; "auto" takes what suits the device and the layer.
+Attention = Literal["auto", "pallas", "splash", "windows", "rows", "einsum"]
 Preset = Literal["tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base"]
 
 
@@ -78,6 +86,8 @@ class ModelOptions:
         dtype: What the network computes in. Parameters, norms, softmax and loss are float32 either way.
         matmul_precision: Of float32 products. On a processor all are float32; on NVIDIA GPUs "default" and "high" are
             TF32; on TPUs "default" is bfloat16 and "high" three passes of it.
+        attention: How attention is computed. "auto" takes what suits the device and each layer, and says what; a layer
+            that cannot be computed as asked for takes einsum.
     """
 
     preset: Preset = "mini"
@@ -86,6 +96,7 @@ class ModelOptions:
     dropout: float | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     matmul_precision: Literal["default", "high", "highest"] = "high"
+    attention: Attention = "auto"
 
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""

@@ -12,9 +12,11 @@ from rich.console import Console
 
 from jax_encoder.data.batches import prefetch
 from jax_encoder.data.masking import Batch
+from jax_encoder.kernels import table
 from jax_encoder.params import Params
 from jax_encoder.training import metrics
 from jax_encoder.training.compilation import compiling
+from jax_encoder.training.config import DRAWN_SINCE
 from jax_encoder.training.display import Display
 from jax_encoder.training.evaluation import evaluate
 from jax_encoder.training.interrupt import Interrupt
@@ -48,6 +50,15 @@ def train(session: Session, console: Console) -> Outcome:
             console.print(f"going back to step {start}", style="yellow", highlight=False)
         if start == session.config.steps:
             return Outcome(start, None)
+        console.print(_attention(session), highlight=False, markup=False, soft_wrap=True)
+        if start and _dropped_otherwise(session):
+            console.print(
+                "this run was begun by an earlier version of jax-encoder, in which dropout drew other masks: it goes "
+                "on with today's, as good and not the same, and will not end as it would have there",
+                style="yellow",
+                highlight=False,
+                soft_wrap=True,
+            )
         with compiling(console, "the training step"):
             step = session.program.step.lower(state, _batch(session, start)).compile()
         with (
@@ -59,6 +70,21 @@ def train(session: Session, console: Console) -> Outcome:
 
 def _batch(session: Session, step: int) -> Batch:
     return jax.device_put(session.batches.batch(step))
+
+
+def _attention(session: Session) -> str:
+    """How attention is computed, and why so."""
+    options, encoder = session.config.model, session.encoder
+    length = session.held_out.rows.tokens.shape[1]
+    plan = table.plan(encoder, options.dtype, length, drops=True, asked=options.attention)
+    return table.told(encoder, plan)
+
+
+def _dropped_otherwise(session: Session) -> bool:
+    """Whether the steps before were taken with masks that are no longer drawn."""
+    encoder = session.encoder
+    drops = any((encoder.embedding_dropout, encoder.attention_dropout, encoder.residual_dropout))
+    return drops and session.folder.version() < DRAWN_SINCE
 
 
 class _Clock:

@@ -45,7 +45,7 @@ def cross_entropy_sums(
 
 
 def loss_sums(
-    model: nnx.GraphDef, params: Params, batch: Batch, dropout_key: Key[Array, ""] | None
+    model: nnx.GraphDef, params: Params, batch: Batch, dropout_key: Key[Array, ""] | None, attention: str = "auto"
 ) -> tuple[Float[Array, ""], LossSums]:
     """Runs a masked language model on a packed, masked batch; documents in a row do not see each other.
 
@@ -54,6 +54,7 @@ def loss_sums(
         params: its parameters.
         batch: as from `jax_encoder.data`.
         dropout_key: None leaves dropout off.
+        attention: the implementation to use, as `masks.Documents` takes it.
 
     Returns:
         The summed loss, to differentiate, and all sums.
@@ -61,7 +62,7 @@ def loss_sums(
     tokens_BT, segments_BT, positions_BT, targets_BK, labels_BK, weights_BK = map(jnp.asarray, batch)
     logits_BKV, _ = with_params(model, params)(
         tokens_BT,
-        masks.from_segments(segments_BT),
+        masks.Documents(segments_BT, attention),
         positions_BT=positions_BT,
         targets_BK=targets_BK,
         dropout_key=dropout_key,

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from jax_encoder import versions
 from jax_encoder.commands.called import called_as
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.files import written_whole
@@ -75,6 +76,10 @@ class RunFolder:
     def encoder_text(self) -> str:
         """The encoder's config as it was saved, whatever version that was."""
         return json.dumps(json.loads(self.config.read_text(encoding="utf-8"))["encoder"], indent=2) + "\n"
+
+    def version(self) -> int:
+        """Of the options as they were saved; the first version wrote none."""
+        return json.loads(self.config.read_text(encoding="utf-8"))["training"].get(versions.KEY, 1)
 
     def read_config(self) -> tuple[PretrainConfig, EncoderConfig]:
         """Reads what `write_config` saved.

@@ -4,6 +4,7 @@ It holds as long as a repeated check of the same weights and config compares the
 verdict. The errors themselves may differ between machines, as roundings do, below what is allowed.
 """
 
+import dataclasses
 import hashlib
 import shlex
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parity.check.text import READ_BY, VARIANT
 from parity.errors import UsageError
 from parity.judge.verdict import Report, Run, worst
 from parity.report.text import headline
@@ -71,6 +73,11 @@ def differences(kept: Report, now: Report) -> tuple[str, ...]:
         now: of the same folder, today.
     """
     found = [*_hashes(kept, now)]
+    if _speaks_of_text(kept) and not _speaks_of_text(now):
+        kept = _network_alone(kept)
+        found.append(f"texts were compared and are not now: {_why_not(now)}")
+    elif not _speaks_of_text(kept):  # of what a certificate does not speak, it need not hold
+        now = _network_alone(now)
     if kept.verdict != now.verdict:
         found.append(f"the verdict was {kept.verdict} and is {now.verdict}: {headline(now)}")
     if kept.allowed != now.allowed:
@@ -91,6 +98,16 @@ def holds(now: Report) -> str:
     return f"{now.verdict}, {comparisons:,} comparisons{error}; as recorded: {hashes}"
 
 
+def _speaks_of_text(report: Report) -> bool:
+    """Whether a report speaks of texts."""
+    return any(run.variant == VARIANT for run in report.runs)
+
+
+def _network_alone(report: Report) -> Report:
+    """The report without what it says of texts."""
+    return dataclasses.replace(report, runs=tuple(run for run in report.runs if run.variant != VARIANT))
+
+
 def _hashes(kept: Report, now: Report) -> Iterator[str]:
     if not kept.hashes:
         yield "the certificate does not say of which weights it is"
@@ -103,6 +120,11 @@ def _hashes(kept: Report, now: Report) -> Iterator[str]:
     steps = kept.environment.get("step"), now.environment.get("step")
     if steps[0] != steps[1]:
         yield f"the certificate is of step {steps[0]}, the newest whole checkpoint of step {steps[1]}"
+
+
+def _why_not(report: Report) -> str:
+    """What a report says of texts that it did not compare."""
+    return next((one.warning for one in report.preflight if one.name == READ_BY), "nobody said why")
 
 
 def _cases(report: Report) -> str:

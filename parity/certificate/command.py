@@ -13,7 +13,8 @@ from parity.report import output
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trained(output.Output):
     """Compares both sides at every site with the parameters that a training run has come to, on text that it has not
-    seen. Output and exit status as `check`."""
+    seen; and how the run, exported, reads texts, with transformers and sentence-transformers, where these are
+    installed. Output and exit status as `check`."""
 
     folder: tyro.conf.Positional[Path]
     """Folder of the run."""

@@ -1,4 +1,4 @@
-"""Checks the parameters that a training run has come to, on text that it has never seen."""
+"""Checks the parameters that a training run has come to, on text that it has never seen, and how it reads text."""
 
 import functools
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Trained, load_trained
 from parity.cases.case import Case, from_segments
 from parity.certificate.certificate import digest, digest_text
+from parity.certificate.text import with_text_of_run
 from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.subject import EncoderSubject
@@ -27,9 +28,11 @@ ROWS = 5
 
 
 def check_run(path: Path) -> Report:
-    """Compares the newest whole checkpoint of a run with the reference at every site, in float64.
+    """Compares the newest whole checkpoint of a run with the reference at every site, in float64, and how its export
+    reads texts with the libraries.
 
-    The input is the first held-out rows as evaluation masks them, packed as training packs them.
+    The input is the first held-out rows as evaluation masks them, packed as training packs them; texts are those that
+    `parity.text` has for every folder.
 
     Raises:
         InputError: no run, or no whole checkpoint, in `path`.
@@ -43,7 +46,8 @@ def check_run(path: Path) -> Report:
         params = {name: np.asarray(array, np.float64) for name, array in named(trained.params).items()}
         runs = tuple(_runs(path.name, trained.encoder, params, _case(batch)))
     name = f"{path}: trained in jax_encoder, repeated in torch_ref"
-    return Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, folder, batch))
+    report = Report(name, SEMANTIC, environment, runs, hashes=_hashes(trained, folder, batch))
+    return with_text_of_run(report, path)
 
 
 def _runs(name: str, encoder: EncoderConfig, params: dict[str, np.ndarray], case: Case) -> Iterator[Run]:
@@ -65,6 +69,7 @@ def _hashes(trained: Trained, folder: RunFolder, batch: Batch) -> dict[str, str]
     return {
         "weights": digest({name: np.asarray(array) for name, array in named(trained.params).items()}),
         "config": digest_text(folder.encoder_text()),
+        "tokenizer": digest_text(folder.tokenizer.read_text(encoding="utf-8")),
         "held-out rows": digest({name: np.asarray(value) for name, value in batch._asdict().items()}),
     }
 

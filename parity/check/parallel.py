@@ -1,12 +1,9 @@
 """A check on several cores: every variant in one of a few processes, the report as if there had been one."""
 
-import multiprocessing
-import signal
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 
-from parity.errors import UsageError
+from parity.check.processes import shared_out
 from parity.judge.check import Progress, check_variant, report_of
 from parity.judge.subject import Subject
 from parity.judge.verdict import Report, Run
@@ -47,31 +44,18 @@ def check_in_parallel(
 def _elsewhere(
     make: Make, variants: Sequence[str], cases: Sequence[str], jobs: int, progress: Progress
 ) -> dict[str, tuple[Run, ...]]:
-    # Not forked: JAX has threads by now, and a fork of theirs may never come back.
-    context = multiprocessing.get_context("spawn")
-    found = {}
-    workers = min(jobs, len(variants))
-    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(make,)) as pool:
-        asked = {pool.submit(_check_variant, name, tuple(cases)): name for name in variants}
-        try:
-            for done in as_completed(asked):
-                found[asked[done]] = done.result()
-                for case in cases:
-                    progress(asked[done], case)
-        except BrokenProcessPool as error:
-            raise UsageError(
-                f"one of {workers} processes was ended from outside, perhaps for want of memory: try --jobs 1"
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return found
+    def done(name: str) -> None:
+        for case in cases:
+            progress(name, case)
+
+    work = functools.partial(_check_variant, tuple(cases))
+    found = shared_out(work, variants, jobs=jobs, start=functools.partial(_start, make), done=done)
+    return dict(zip(variants, found, strict=True))
 
 
 def _start(make: Make) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is heard by the process that was started first
     _worker["subject"] = make()
 
 
-def _check_variant(name: str, cases: Sequence[str]) -> tuple[Run, ...]:
+def _check_variant(cases: Sequence[str], name: str) -> tuple[Run, ...]:
     return check_variant(_worker["subject"], name, cases, lambda variant, case: None)

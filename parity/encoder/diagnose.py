@@ -8,7 +8,7 @@ the reference makes it).
 import dataclasses
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,23 +61,24 @@ class Evidence:
 def explain(
     evidence: Evidence,
     differences: Sequence[Difference],
-    differing: Collection[str],
+    differing: Sequence[Difference],
     among: Collection[str] | None = None,
 ) -> list[tuple[Explanation, ...]]:
     """For every difference the mistakes that explain it, the likeliest first.
 
-    That is the one that changes what differs and leaves what agrees, at most sites: one layer alone cannot tell a
-    mistake in all layers from one in some. Of several such, the first in the catalogue.
+    That is the one that leaves at most sites what is there, on the side that makes it: one layer cannot tell a
+    mistake in all layers from one in some, nor from one that gives other layers other values. Of several, the first
+    in the catalogue.
 
     Args:
         evidence: of the case.
         differences: that are to be explained.
-        differing: every site of this part that differs.
+        differing: all differences of this part.
         among: names of the mistakes to try at all of them; None tries each where it can be made.
     """
     backward = any(is_derivative(one.site) for one in differences)
     sound = _computed(evidence, evidence.sound, backward)
-    seen = sound.keys() & differing
+    seen = {one.site: one for one in differing}
     found: list[list[tuple[int, Explanation]]] = [[] for _ in differences]
     for bug in MODEL_BUGS:
         concerned = [
@@ -89,10 +90,9 @@ def explain(
             continue
         wrong = _with_bug(evidence, bug, backward)
         made = {i: _made(bug, differences[i], sound, wrong) for i in concerned}
-        if any(made.values()):
-            changed = {site for site in sound if site not in wrong or _residual(wrong[site], sound[site]) > SEMANTIC}
-            for i, explanations in made.items():
-                found[i] += [(len(changed ^ seen), one) for one in explanations]
+        misfits = {side: _misfits(side, sound, wrong, seen) for side in _sides(made.values())}
+        for i, explanations in made.items():
+            found[i] += [(misfits[one.side], one) for one in explanations]
     return [tuple(one for _, one in sorted(each, key=lambda ranked: ranked[0])) for each in found]
 
 
@@ -103,6 +103,21 @@ def _made(bug: ModelBug, difference: Difference, sound: Arrays, wrong: Arrays) -
         return ()
     suspect = planting.Suspect(bug.name, bug.mistake)
     return planting.explain([(suspect, wrong[site])], sound[site], (actual, expected), _residual)
+
+
+def _sides(made: Iterable[tuple[Explanation, ...]]) -> set[str]:
+    return {one.side for explanations in made for one in explanations}
+
+
+def _misfits(side: str, sound: Arrays, wrong: Arrays, seen: Mapping[str, Difference]) -> int:
+    """At how many sites a mistake would leave something else than the side that is said to make it has there."""
+
+    def there(site: str) -> np.ndarray:
+        if site not in seen:
+            return sound[site]
+        return seen[site].actual if side == "JAX" else seen[site].expected
+
+    return sum(site not in wrong or _residual(wrong[site], there(site)) > SEMANTIC for site in sound)
 
 
 def _residual(one: np.ndarray, other: np.ndarray) -> float:

@@ -6,7 +6,7 @@ Axes: B batch, T query position, S key position, N heads, D embed_dim, E width o
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -45,12 +45,27 @@ _ROWS = 4096
 Keys = Sequence[Sequence[jax.Array]]  # by step, then by micro-batch
 
 
+class LayerMasks(NamedTuple):
+    """What one layer keeps, True = kept; None where its rate is 0. Places are called as in `dropout.LayerDrops`."""
+
+    weights: jax.Array | None
+    attention_output: jax.Array | None
+    mlp_output: jax.Array | None
+
+
 def drawn_masks(
     config: EncoderConfig, shape_BT: tuple[int, int], key: jax.Array
-) -> tuple[jax.Array | None, tuple[dropout.LayerKeeps, ...]]:
+) -> tuple[jax.Array | None, tuple[LayerMasks, ...]]:
     """What dropout keeps for one key: of the embeddings, and in every layer."""
-    layers = [dropout.layer_keeps(key, layer, config, shape_BT) for layer in range(config.num_layers)]
-    return dropout.embedding_keep(key, config, shape_BT), tuple(layers)
+    (B, T), D = shape_BT, config.embed_dim
+    shapes = (B, config.num_heads, T, T), (B, T, D), (B, T, D)
+    drops = [dropout.layer_drops(key, layer, config) for layer in range(config.num_layers)]
+    embedding = _mask(dropout.embedding_drop(key, config), (B, T, config.table_width))
+    return embedding, tuple(LayerMasks(*map(_mask, of_layer, shapes)) for of_layer in drops)
+
+
+def _mask(drop: dropout.Drop | None, shape: tuple[int, ...]) -> jax.Array | None:
+    return None if drop is None else dropout.keep(drop.key, drop.rate, shape)
 
 
 def check_draws(variant: str, config: EncoderConfig, keys: Keys | None = None) -> Run:
@@ -66,7 +81,7 @@ def check_draws(variant: str, config: EncoderConfig, keys: Keys | None = None) -
 
 def _judged(variant: str, config: EncoderConfig, keys: Keys | None) -> Run:
     with running("JAX"):
-        keys = [[jax.random.key(step, impl="rbg")] for step in range(STEPS)] if keys is None else keys
+        keys = [[jax.random.key(step)] for step in range(STEPS)] if keys is None else keys
         shapes = _shapes(config, len(keys) * len(keys[0]))
         shape_BT = max(rows for rows, *_ in shapes.values()), config.head_dim
         # Compiled anew every time: a mistake may be planted in what is called.
@@ -103,7 +118,7 @@ def _drawn(config: EncoderConfig, shapes: Mapping[str, tuple[int, ...]], kept: S
         MismatchError: something is dropped at a place that has none, or a mask has another shape.
     """
     for place, name in _RATES.items():
-        inside = place in dropout.LayerKeeps._fields
+        inside = place in LayerMasks._fields
         masks = [
             [[getattr(layer, place) for layer in layers] if inside else embedding for embedding, layers in step]
             for step in kept

@@ -25,13 +25,13 @@ class Elsewhere(NamedTuple):
     bugs: tuple[ModelBug, ...]
 
 
-def elsewhere(bugs: Sequence[ModelBug] = MODEL_BUGS) -> tuple[Elsewhere, ...]:
-    """As few of the drawn models as will do for every mistake to be made in EACH; equal every time.
+def elsewhere(bugs: Sequence[ModelBug] = MODEL_BUGS, each: int = EACH) -> tuple[Elsewhere, ...]:
+    """As few of the drawn models as will do for every mistake to be made in so many; equal every time.
 
     A model that is chosen makes JAX compile; so the next is always the one in which most mistakes are still to be made.
     """
     left = {form: {bug.name for bug in MODEL_BUGS if bug.applies(form)} for form in _drawn()}
-    wanted = {bug.name: EACH for bug in MODEL_BUGS}
+    wanted = {bug.name: each for bug in MODEL_BUGS}
     chosen: list[Elsewhere] = []
     while any(wanted.values()):
         form = max(left, key=lambda one: _gain(left[one], wanted))

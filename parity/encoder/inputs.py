@@ -78,7 +78,7 @@ class Inputs:
             classes=None if classes is None else rng.standard_normal((*scored, classes.num_classes)),
             mean_pool=rng.standard_normal((B, D)),
         )
-        key = jax.random.key(case.tokens_BT.size, impl="rbg") if form.drops else None
+        key = jax.random.key(case.tokens_BT.size) if form.drops else None
         return cls(case, form, _targets(case, config, rng) if decoded else None, directions, key)
 
     @property

@@ -9,7 +9,7 @@ from parity.encoder.bugs.catalogue import MODEL_BUGS
 from parity.encoder.bugs.draws import DRAWS_BUGS, DrawsBug
 from parity.encoder.bugs.model import ModelBug, Patch
 from parity.encoder.draws import check_draws
-from parity.encoder.elsewhere import elsewhere
+from parity.encoder.form import Form
 from parity.encoder.pair import Pair
 from parity.encoder.variants import sizes_of, variants
 from parity.errors import MismatchError
@@ -21,28 +21,39 @@ ELSEWHERE = "other sizes and forms"
 
 
 def outcomes(names: frozenset[str] | None = None) -> Iterator[Outcome]:
-    """Every mistake in the model, made in the reference and, where it has a form there, in ours, and every one in what
-    is dropped, made in ours; None takes all."""
-
-    @functools.cache
-    def pair_of(variant: str) -> Pair:
-        return Pair.build(variants()[variant])
-
+    """Every mistake in the model, made in the reference and, where it has a form there, in ours; None takes all."""
     for bug in MODEL_BUGS:
         if names is None or bug.name in names:
             for side in ("torch", "JAX") if bug.in_jax else ("torch",):
-                yield outcome(bug, side, pair_of(bug.variant))
+                yield outcome(bug, side, _pair_of(variants()[bug.variant], _few_are_made_in_ours(bug.variant)))
+
+
+def outcomes_of_draws(names: frozenset[str] | None = None) -> Iterator[Outcome]:
+    """Every mistake in what is dropped, made in ours; None takes all."""
     yield from (outcome_of_draws(bug) for bug in DRAWS_BUGS if names is None or bug.name in names)
 
 
-def outcomes_elsewhere(names: frozenset[str] | None = None) -> Iterator[Outcome]:
-    """The same made in the reference, in models that the matrix does not have."""
-    for form, bugs in elsewhere([bug for bug in MODEL_BUGS if names is None or bug.name in names]):
-        pair = Pair.build(form)
-        for bug in bugs:
+def outcomes_in(form: Form, names: frozenset[str]) -> Iterator[Outcome]:
+    """Mistakes in the model, made in the reference of a form that the matrix does not have."""
+    for bug in MODEL_BUGS:
+        if bug.name in names:
             # The first site is known for the bug's own variant alone; here it is one where the mistake is made.
-            found = outcome(dataclasses.replace(bug, first=None), "torch", pair)
+            found = outcome(dataclasses.replace(bug, first=None), "torch", _pair_of(form, True))
             yield found._replace(tier=ELSEWHERE)
+
+
+# A mistake in our code is another program. Where more are made than this, they go operation by operation, all of
+# which take three times as long to compile as one program does.
+_FEW = 8
+
+
+def _few_are_made_in_ours(variant: str) -> bool:
+    return sum(bug.variant == variant and bug.in_jax is not None for bug in MODEL_BUGS) <= _FEW
+
+
+@functools.lru_cache(maxsize=2)  # what one process is asked for one after the other has mostly one form
+def _pair_of(form: Form, whole: bool) -> Pair:
+    return Pair.build(form, whole=whole)
 
 
 def outcome(bug: ModelBug, side: str, pair: Pair) -> Outcome:

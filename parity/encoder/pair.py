@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +107,8 @@ class Pair:
         assert bug.in_jax is not None, f"{bug.name} has no form in JAX"
         plot, patch = JaxPlot(self.form, dict(self.params)), Patch()
         bug.in_jax(plot, patch)
-        program = JaxProgram(plot.form, patch, self.jax.whole)
+        same = plot.form == self.form and not patch
+        program = self.jax if same else JaxProgram(plot.form, patch, self.jax.whole)
         return dataclasses.replace(self, jax=program, ours=plot.params)
 
     def compare(self, case: str) -> tuple[Comparison, ...]:
@@ -177,7 +178,7 @@ class _Tracing:
         return Structure(reads, axes, self.graph.aliases, self.inputs.case.seen_BS)
 
     def explain(
-        self, cotangents: Cotangents | None, differences: Sequence[Difference], differing: Collection[str]
+        self, cotangents: Cotangents | None, differences: Sequence[Difference], differing: Sequence[Difference]
     ) -> list[tuple[Explanation, ...]]:
         """The known mistakes behind each difference; of derivatives, with the reference's cotangents of their loss."""
         sound = TorchSide(self.pair.form).double().eval()
@@ -200,7 +201,7 @@ class _Tracing:
         sites = {backward.name_of(loss, source): source for source in self.graph.reads[loss]}
         derivatives = [Difference(site, ours[site], theirs[source]) for site, source in sites.items() if site in ours]
         evidence = dataclasses.replace(evidence, cotangents=Cotangents(loss, theirs))
-        found = explain(evidence, derivatives, sites, {one.bug for one in named})
+        found = explain(evidence, derivatives, derivatives, {one.bug for one in named})
         confirmed = [{(one.bug, one.side) for one in of_one} for of_one in found]
         return tuple(one for one in named if confirmed and all((one.bug, one.side) in each for each in confirmed))
 

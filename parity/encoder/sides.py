@@ -31,7 +31,10 @@ LOSSES = ("projection", "mlm")
 
 
 class Values(NamedTuple):
-    """Every value of one side, in the order computed; None where a case or form has no such value."""
+    """Every value of one side, in the order computed; None where a case or form has no such value.
+
+    The two losses that are pulled back come last; where they are not computed, they are None as well.
+    """
 
     embedding: Any
     embedding_projection: Any | None
@@ -44,24 +47,8 @@ class Values(NamedTuple):
     pooler: Any | None
     classifier: Any | None
     mean_pool: Any
-
-
-class Taps(NamedTuple):
-    """The same, with the two losses that are pulled back."""
-
-    embedding: Any
-    embedding_projection: Any | None
-    relative_bias: Any | None
-    relative_embedding: Any | None
-    layers: tuple[Any, ...]
-    final_norm: Any | None
-    output: Any
-    head: Any | None
-    pooler: Any | None
-    classifier: Any | None
-    mean_pool: Any
-    projection: Any
-    mlm: Any | None
+    projection: Any | None = None
+    mlm: Any | None = None
 
 
 def jax_side(form: Form, dtype: DTypeLike = jnp.float64) -> jax_encoder.Model:
@@ -127,22 +114,22 @@ def values_of_torch(side: TorchSide, encoder: dict[str, Any]) -> tuple[Direction
     return Directions(*outputs, mean_BD), values
 
 
-def run_jax(model: jax_encoder.Model, inputs: JaxInputs) -> Taps:
+def run_jax(model: jax_encoder.Model, inputs: JaxInputs) -> Values:
     """Ours, and both losses."""
     encoder, targets, directions = inputs
     puts_out, values = values_of_jax(model, encoder)
     pairs = zip(directions, puts_out, strict=True)
     projection = sum((weights * part).sum() for weights, part in pairs if weights is not None)
     if targets is None:
-        return Taps(*values._replace(head=None), jnp.asarray(projection), None)
+        return values._replace(head=None, projection=jnp.asarray(projection))
     assert puts_out.logits is not None, "both sides have the head"
     picked_BKV = jnp.take_along_axis(puts_out.logits, targets.targets[:, :, None], axis=1)
     sums = objective.cross_entropy_sums(picked_BKV, targets.labels, targets.weights)
-    return Taps(*values, jnp.asarray(projection), sums.loss / sums.targets)
+    return values._replace(projection=jnp.asarray(projection), mlm=sums.loss / sums.targets)
 
 
 @functools.partial(quickly, static_argnums=0)
-def run_jax_compiled(graphdef: Any, params: Any, inputs: JaxInputs) -> Taps:
+def run_jax_compiled(graphdef: Any, params: Any, inputs: JaxInputs) -> Values:
     """`run_jax` as one program, in the form that the config asks for."""
     return run_jax(with_params(graphdef, params), inputs)
 
@@ -160,7 +147,7 @@ RUN_AS_TRAINED: dict[bool, Callable[..., Any]] = {
 }
 
 
-def run_torch(side: TorchSide, inputs: Inputs) -> Taps:
+def run_torch(side: TorchSide, inputs: Inputs) -> Values:
     """The reference, and both losses."""
     puts_out, values = values_of_torch(side, inputs.for_torch())
     projection = puts_out.output.new_zeros(())
@@ -168,12 +155,12 @@ def run_torch(side: TorchSide, inputs: Inputs) -> Taps:
         if weights is not None:
             projection = projection + (tensor(weights) * part).sum()
     if inputs.targets is None:
-        return Taps(*values._replace(head=None), projection, None)
+        return values._replace(head=None, projection=projection)
     targets_BK, labels_BK, weights_BK = map(tensor, inputs.targets)
     assert puts_out.logits is not None, "both sides have the head"
     picked_BKV = puts_out.logits.take_along_dim(targets_BK.long()[:, :, None], dim=1)
     total, count = torch_ref.masked_lm_loss(picked_BKV, labels_BK, weights_BK)
-    return Taps(*values, projection, total / count)
+    return values._replace(projection=projection, mlm=total / count)
 
 
 def run_torch_as_trained(side: TorchSide, inputs: Inputs) -> torch.Tensor:

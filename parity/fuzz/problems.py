@@ -158,7 +158,7 @@ def values(problem: Problem, plant: str | None = None) -> Compared:
         MismatchError: the two sides cannot be brought together.
         SideError: one of them raised.
     """
-    pair = Pair.build(problem.form, seed=problem.seed)
+    pair = Pair.build(problem.form, seed=problem.seed, whole=False)  # of few sizes, whose operations are soon compiled
     bug = None if plant is None else find(plant)
     if bug is not None and bug.applies(problem.form):
         pair = pair.with_bug(bug, "torch")

@@ -225,7 +225,7 @@ def _look_closely(
         concerned = [one for one in differences if one.site in close]
         known |= {one.site: one for one in concerned}
         if concerned and explain is not None:
-            named = explain(concerned, {one.site for one in differences})
+            named = explain(concerned, differences)
             explanations |= dict(zip((one.site for one in concerned), named, strict=True))
     found = []
     for comparison in made:

@@ -1,6 +1,6 @@
 """What the core asks of a binding: which variants there are, and what both sides compute for one on one case."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -21,8 +21,8 @@ class Difference(NamedTuple):
     expected: np.ndarray
 
 
-# Of some differences of a part, and the names of all that differ there.
-Explain = Callable[[Sequence[Difference], Collection[str]], Sequence[tuple[Explanation, ...]]]
+# Of some differences of a part, and all that there are.
+Explain = Callable[[Sequence[Difference], Sequence[Difference]], Sequence[tuple[Explanation, ...]]]
 
 
 class Part(NamedTuple):

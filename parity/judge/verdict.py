@@ -19,13 +19,16 @@ from parity.judge.compare import Comparison, Index, Number
 
 
 class Verdict(enum.StrEnum):
-    """What a report comes to."""
+    """What a report comes to, or a part of it. What agrees, but did not run on the device that it is made for, is
+    INTERPRETED or LOWERED, and never passes."""
 
     PASS = "PASS"
     FAIL_SEMANTIC = "FAIL semantic"
     FAIL_PRECISION = "FAIL precision"
     VACUOUS = "VACUOUS"
     ERROR = "ERROR"
+    INTERPRETED = "interpreted"
+    LOWERED = "lowered only"
 
 
 class Explanation(NamedTuple):
@@ -123,13 +126,15 @@ class Setting(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PrecisionRun:
-    """One variant on one case in the dtype it is deployed in; `crash` says what a side raised, if one did."""
+    """One variant on one case in the dtype it is deployed in; `crash` says what a side raised, if one did, and
+    `agreed` what it is worth if all agrees."""
 
     variant: str
     case: str
     dtype: str
     errors: tuple[SiteError, ...]
     crash: Crash | None = None
+    agreed: Verdict = Verdict.PASS
 
     @property
     def first_to_differ(self) -> int | None:
@@ -150,6 +155,7 @@ class Run:
         inert: sites that differ and reach nothing (`parity.judge.inert`).
         outputs: the losses and what they are computed from, where something differs and they are known.
         crash: what a side raised; then the comparisons are those before it, and may be none.
+        agreed: what it is worth if all agrees.
     """
 
     variant: str
@@ -161,6 +167,7 @@ class Run:
     inert: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     crash: Crash | None = None
+    agreed: Verdict = Verdict.PASS
 
     @property
     def mattering(self) -> tuple[Comparison, ...]:
@@ -233,13 +240,19 @@ class Report:
         return {name: tuple(run for run in self.runs if run.variant == name) for name in names}
 
 
+# What agrees, the least first: several are worth the most that one of them is.
+AGREE = (Verdict.LOWERED, Verdict.INTERPRETED, Verdict.PASS)
+
+
 def judge(runs: Sequence[Run]) -> Verdict:
     """The verdict on some runs."""
     if any(run.crash is not None for run in runs):
         return Verdict.ERROR
     if any(run.first_to_differ is not None for run in runs):
         return Verdict.FAIL_SEMANTIC
-    return Verdict.VACUOUS if vacuities(runs) else Verdict.PASS
+    if vacuities(runs):
+        return Verdict.VACUOUS
+    return max((run.agreed for run in runs), key=AGREE.index)
 
 
 def vacuities(runs: Sequence[Run]) -> tuple[str, ...]:

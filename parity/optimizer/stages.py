@@ -8,7 +8,7 @@ from 0.
 
 import functools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -242,7 +242,7 @@ class Explainer:
         self._made = {given.step: given for given in made}
         self._found: dict[tuple[int, str], tuple[Explanation, ...]] = {}
 
-    def explain(self, differences: Sequence[Difference], _: Collection[str]) -> list[tuple[Explanation, ...]]:
+    def explain(self, differences: Sequence[Difference], _: Sequence[Difference]) -> list[tuple[Explanation, ...]]:
         """The mistakes that explain each difference and all others of its stage and step, the best first."""
         return [self._stage(*_parse(difference.site)[:2]) for difference in differences]
 

@@ -153,7 +153,7 @@ def _values(outputs: Outputs, taps: ModelTaps, inputs: Inputs, published: Publis
     entry = entry if encoder.embedding_projection is None else encoder.embedding_projection
     after = [layer.mlp_norm if post else layer.mlp_residual for layer in encoder.layers]
     hidden = [entry, *after[:-1], outputs.hidden]
-    weights = [layer.attention.weights.swapaxes(1, 2) for layer in encoder.layers]
+    weights = [jnp.asarray(layer.attention.weights).swapaxes(1, 2) for layer in encoder.layers]
     classes = outputs.classes
     if classes is not None and published.by_token:
         classes = classes[valid]

@@ -3,7 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
-from parity.judge.verdict import Report, Run, Verdict
+from parity.judge.verdict import AGREE, Report, Run
 from parity.report.files import write_whole
 from parity.report.page.cause import causes
 from parity.report.page.deployed import deployed
@@ -40,11 +40,11 @@ def to_html(report: Report) -> str:
         crashes(report),
         reasons(report),
         inert(report),
-        everything if report.verdict is Verdict.PASS else "",
+        everything if report.verdict in AGREE else "",
         *(_focus(shown[0], report.allowed) if shown else ()),
         deployed(report),
         training(report),
-        "" if report.verdict is Verdict.PASS else everything,
+        "" if report.verdict in AGREE else everything,
         matrix(report, anchors) if report.runs else "",
         _further(shown[1:], anchors, report.allowed),
         settings(report),

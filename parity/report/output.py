@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from parity.errors import UsageError
-from parity.judge.verdict import Report, Verdict
+from parity.judge.verdict import AGREE, Report, Verdict
 from parity.report.html import write_html
 from parity.report.record import write
 from parity.report.text import render
@@ -56,7 +56,7 @@ class Output:
             write(report, self.json)
         if self.html is not None:
             write_html(report, self.html)
-        return {Verdict.PASS: 0, Verdict.ERROR: 3}.get(report.verdict, 1)
+        return {**dict.fromkeys(AGREE, 0), Verdict.ERROR: 3}.get(report.verdict, 1)
 
 
 def cores() -> int:

@@ -3,7 +3,7 @@
 Schema, version 3; one object::
 
     schema        3
-    verdict       "PASS", "FAIL semantic", "FAIL precision", "VACUOUS" or "ERROR"
+    verdict       "PASS", "FAIL semantic", "FAIL precision", "VACUOUS", "ERROR", "interpreted" or "lowered only"
     headline      the first line of the text report
     vacuities     [text]: why the check is no proof
     subject       what was compared
@@ -22,8 +22,9 @@ Schema, version 3; one object::
 A comparison's values are those of `parity.judge.compare.Comparison`, in the order of `fields`. A culprit is an object
 {site, reads: [site], comparison: [value, ...], elements: [[index, actual, expected], ...], explanations, shape:
 [text]}; explanations are [[bug, mistake, side, residual], ...], the best first. What is inert differs and reaches
-nothing; outputs are the losses and what they are computed from, where something differs. A crash is null or what a side
-raised, {side, kind, message, where, reached, traceback}. JSON has no infinity and no NaN: such
+nothing; outputs are the losses and what they are computed from, where something differs. A run that was
+not on the device that it is made for has `agreed`, what it is worth: "interpreted" or "lowered only". A crash is null
+or what a side raised, {side, kind, message, where, reached, traceback}. JSON has no infinity and no NaN: such
 numbers are the texts "inf", "-inf" and "nan". What stands before `preflight` follows from the rest, but for subject,
 allowed and environment.
 """
@@ -46,6 +47,7 @@ from parity.judge.verdict import (
     Run,
     Setting,
     SiteError,
+    Verdict,
     judge,
     vacuities,
     worst,
@@ -168,6 +170,7 @@ def _pack_run(run: Run) -> dict[str, Any]:
         "inert": list(run.inert),
         "outputs": list(run.outputs),
         "crash": _pack_crash(run.crash),
+        **_pack_agreed(run.agreed),
     }
 
 
@@ -192,15 +195,24 @@ def _pack_precision(run: PrecisionRun) -> dict[str, Any]:
         "errors": [_pack(error) for error in run.errors],
         "explanations": [_pack(explanation) for explanation in explanations],
         "crash": _pack_crash(run.crash),
+        **_pack_agreed(run.agreed),
     }
+
+
+def _pack_agreed(agreed: Verdict) -> dict[str, str]:
+    return {} if agreed is Verdict.PASS else {"agreed": agreed.value}
+
+
+def _unpack_agreed(run: Mapping[str, Any]) -> Verdict:
+    return Verdict(run.get("agreed", Verdict.PASS))
 
 
 def _unpack_run(run: Mapping[str, Any]) -> Run:
     comparisons, replayed = (tuple(map(_unpack, run[name])) for name in ("comparisons", "replayed"))
     culprits = tuple(_unpack_culprit(culprit) for culprit in run["culprits"])
     reach = tuple(run["inert"]), tuple(run["outputs"])
-    crash = _unpack_crash(run["crash"])
-    return Run(run["variant"], run["case"], comparisons, tuple(run["inadequate"]), replayed, culprits, *reach, crash)
+    last = _unpack_crash(run["crash"]), _unpack_agreed(run)
+    return Run(run["variant"], run["case"], comparisons, tuple(run["inadequate"]), replayed, culprits, *reach, *last)
 
 
 def _unpack_crash(crash: Mapping[str, str] | None) -> Crash | None:
@@ -221,10 +233,8 @@ def _unpack_culprit(culprit: Mapping[str, Any]) -> Culprit:
 def _unpack_precision(run: Mapping[str, Any]) -> PrecisionRun:
     errors = tuple(SiteError(site, *map(_number, values)) for site, *values in run["errors"])
     explanations = _unpack_explanations(run["explanations"])
-    crash = _unpack_crash(run["crash"])
-    if explanations:
-        return ExplainedRun(run["variant"], run["case"], run["dtype"], errors, explanations=explanations, crash=crash)
-    return PrecisionRun(run["variant"], run["case"], run["dtype"], errors, crash=crash)
+    given = run["variant"], run["case"], run["dtype"], errors, _unpack_crash(run["crash"]), _unpack_agreed(run)
+    return ExplainedRun(*given, explanations=explanations) if explanations else PrecisionRun(*given)
 
 
 def _unpack_explanations(explanations: Sequence[Sequence[Any]]) -> tuple[Explanation, ...]:

@@ -34,12 +34,13 @@ def details(report: Report) -> Iterator[str]:
 
 
 def table(report: Report) -> Iterator[str]:
-    """One row per dtype: the largest ratio of our error to torch's or, of a failure, the first; and where it is."""
+    """One row per dtype, and per what agreement is worth in it: the largest ratio of our error to torch's or, of a
+    failure, the first; and where it is."""
     if not report.precision:
         return
     rows = [("dtype", "runs", "values", "JAX's error / torch's", "at", "verdict")]
-    for dtype in dict.fromkeys(run.dtype for run in report.precision):
-        runs = [run for run in report.precision if run.dtype == dtype]
+    for dtype, agreed in dict.fromkeys((run.dtype, run.agreed) for run in report.precision):
+        runs = [run for run in report.precision if (run.dtype, run.agreed) == (dtype, agreed)]
         if not any(run.errors for run in runs):
             rows.append((dtype, f"{len(runs):,}", "0", "-", "-", Verdict.ERROR.value))
             continue
@@ -47,7 +48,7 @@ def table(report: Report) -> Iterator[str]:
         failed = next((place for place in places if not place[1].agrees), None)
         run, error = failed or max(places, key=lambda place: ratio(place[1]))
         crashed = any(run.crash for run in runs)
-        verdict = Verdict.ERROR if crashed else Verdict.FAIL_PRECISION if failed else Verdict.PASS
+        verdict = Verdict.ERROR if crashed else Verdict.FAIL_PRECISION if failed else agreed
         compared = f"{ratio(error):.1f}, allowed {MULTIPLE:g}"
         where = f"{error.site} ({run.variant}, {run.case})"
         rows.append((dtype, f"{len(runs):,}", f"{len(places):,}", compared, where, verdict.value))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from parity.judge.compare import Comparison
-from parity.judge.verdict import Report, Run, Verdict, judge, vacuities, worst
+from parity.judge.verdict import AGREE, Report, Run, Verdict, judge, vacuities, worst
 from parity.report import causes as cause_report
 from parity.report import crashes as crash_report
 from parity.report import reach
@@ -17,7 +17,7 @@ _BEFORE, _AFTER, _REASONS = 3, 8, 12
 
 def headline(report: Report) -> str:
     """The verdict in one line, with the place where it was decided."""
-    if report.verdict is Verdict.PASS:
+    if report.verdict in AGREE:
         return _passed(report)
     if report.verdict is Verdict.ERROR:
         return crash_report.headline(report)
@@ -70,7 +70,7 @@ def _passed(report: Report) -> str:
         )
     amount = f"{amount}, draws of {counted(drawn, 'variant')}" if drawn else amount
     return (
-        f"parity {Verdict.PASS}: {amount}; "
+        f"parity {report.verdict}: {amount}; "
         f"worst relative error {comparison.error:.1e} at {comparison.site} ({run.variant}, {run.case}), "
         f"{margin} under the constant {report.allowed:.0e}"
     )
@@ -96,7 +96,7 @@ def _details(report: Report) -> Iterator[str]:
     """What stands under the verdict: what a side raised, values and place of a failure, what makes it no proof."""
     if report.verdict is Verdict.ERROR:
         yield from crash_report.details(report)
-    if report.verdict is Verdict.PASS:
+    if report.verdict in AGREE:
         yield from reach.inert(report)
     if report.verdict is Verdict.FAIL_PRECISION:
         yield from precision_report.details(report)

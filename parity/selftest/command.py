@@ -14,9 +14,9 @@ from parity.selftest.table import passed, render, written_into
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Selftest:
-    """Makes every mistake of the catalogue on purpose, one after the other, and tells which were caught, located and
-    named; then runs encoders without a mistake. Ends with status 0 if all were caught and located, nine of ten named,
-    and there was no false alarm."""
+    """Makes every mistake of the catalogue on purpose, one at a time, and tells which were caught, located and named;
+    and runs encoders without a mistake. Ends with status 0 if all were caught and located, nine of ten named, and there
+    was no false alarm."""
 
     bug: output.Names = ()
     """Make this mistake only; may be given several times."""
@@ -24,6 +24,8 @@ class Selftest:
     """How many random encoders to run without a mistake."""
     seed: int = 0
     """Of the random encoders."""
+    jobs: int = 0
+    """Processes to share the work; 0 takes one for every core that may be used."""
     write: Annotated[Path | None, tyro.conf.arg(metavar="PAGE")] = None
     """Also write the table into this page, between its two marks."""
 
@@ -31,6 +33,8 @@ class Selftest:
         """Returns the exit status."""
         if self.clean < 0:
             raise UsageError(f"--clean must be at least 0, got {self.clean}")
+        if self.jobs < 0:
+            raise UsageError(f"--jobs must be at least 0, got {self.jobs}")
         if self.write is not None:
             written_into(_read(self.write), "")  # before all the work, rather than after it
         from parity.selftest import tiers
@@ -38,11 +42,11 @@ class Selftest:
         unknown = [name for name in self.bug if name not in tiers.NAMES]
         if unknown:
             raise UsageError(f"no bug is called {', '.join(unknown)}; there are: {', '.join(tiers.NAMES)}")
-        with output.progress(len(self.bug) or len(tiers.NAMES)) as advance:
-            outcomes = list(tiers.outcomes(frozenset(self.bug) or None, advance))
+        parts = tiers.parts(frozenset(self.bug) or None, clean=self.clean, seed=self.seed)
+        with output.progress(len(parts)) as advance:
+            outcomes, clean = tiers.tried(parts, jobs=self.jobs or output.cores(), progress=advance)
         if not self.bug and (missing := tiers.left_out()):
             print(missing)
-        clean = tiers.clean(self.clean, self.seed)
         table = render(outcomes, clean)
         for one in outcomes:
             if False in (one.caught, one.first, one.located, one.named):

@@ -14,6 +14,7 @@ import transformers
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.beside import TRANSFORMER_CONFIGS
 from jax_encoder.huggingface.hub import folder_of
+from jax_encoder.huggingface.reading import TOKENIZER
 from jax_encoder.sentence.form import SentenceForm
 from jax_encoder.sentence.modules import Normalize, Pooling
 from jax_encoder.sentence.read import read_sentence_form
@@ -27,16 +28,13 @@ from parity.judge.verdict import Report, Run, Setting
 from parity.text import built, wrong
 from parity.text.adequacy import adequate
 from parity.text.bench import Bench
-from parity.text.corpus import Text
+from parity.text.corpus import COMPUTED, VARIANT, Text
 from parity.text.diagnose import Sound
 from parity.text.followed import followed, limits, pairs_are_framed
 from parity.text.library import Library
 from parity.text.ours import Ours
 from parity.text.recipe import Pooled, Recipe, opened
-from parity.text.runs import VARIANT, runs_of
-
-# Texts that go through the networks; all are read.
-COMPUTED = 128
+from parity.text.runs import runs_of
 
 Progress = Callable[[str, str], object]
 
@@ -91,10 +89,9 @@ def text_of(model: str, *, computed: int = COMPUTED, progress: Progress = lambda
 def bench_of(ours: Ours, theirs: Library, computed: int) -> Bench:
     """Both sides, how the folder may rightly be read, and the texts that are built for it."""
     limits = tuple(_limits(ours.form.encoder, theirs))
-    by_class = dataclasses.replace(_recipe(theirs, theirs.content, typed=theirs.fed_types), limits=limits)
-    file = ours.form.encoder / "tokenizer.json"
-    content = file.read_text(encoding="utf-8")
-    by_file = _lowered(dataclasses.replace(by_class, tokenizer=content, typed=theirs.takes_types), ours.form)
+    content = ours.content if theirs.content is None else theirs.content
+    by_class = dataclasses.replace(_recipe(theirs, content, typed=theirs.fed_types), limits=limits)
+    by_file = _lowered(dataclasses.replace(by_class, tokenizer=ours.content, typed=theirs.takes_types), ours.form)
     modules = ours.form.modules
     pooled = Pooled(
         modes=next((one.modes for one in modules if isinstance(one, Pooling)), ()),
@@ -104,7 +101,19 @@ def bench_of(ours: Ours, theirs: Library, computed: int) -> Bench:
     cases = built.corpus(_special(theirs), by_class.limit, *_lengths(by_class))
     if not pairs_are_framed(by_file):
         cases = {name: texts for name, texts in cases.items() if isinstance(texts[0], str)}
+    if theirs.content is None:
+        cases = _uncut(cases, by_class)
     return Bench(ours, theirs, Sound(by_file, by_class, pooled), cases, computed)
+
+
+def _uncut(cases: Mapping[str, tuple[Text, ...]], recipe: Recipe) -> dict[str, tuple[Text, ...]]:
+    """The groups without two texts that are cut: which of them loses more, code of a class's own decides otherwise."""
+    length, _ = _lengths(recipe)
+    kept = {
+        name: tuple(text for text in texts if isinstance(text, str) or length(text) <= recipe.limit)
+        for name, texts in cases.items()
+    }
+    return {name: texts for name, texts in kept.items() if texts and name != "pairs-limit"}
 
 
 def _recipe(theirs: Library, content: str, *, typed: bool) -> Recipe:
@@ -129,8 +138,9 @@ def _limits(folder: Path, theirs: Library) -> Iterator[int]:
         if path.name in ("tokenizer_config.json", *TRANSFORMER_CONFIGS):
             values = json.loads(path.read_text(encoding="utf-8"))
             found |= {values.get(name) for name in ("max_seq_length", "model_max_length")}
-    truncation = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")).get("truncation") or {}
-    found.add(truncation.get("max_length"))
+    if (folder / TOKENIZER).is_file():
+        truncation = json.loads((folder / TOKENIZER).read_text(encoding="utf-8")).get("truncation") or {}
+        found.add(truncation.get("max_length"))
     yield from sorted(int(limit) for limit in found if isinstance(limit, int | float) and limit <= theirs.possible)
 
 

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 # A text, or two that are read together.
 Text = str | tuple[str, str]
 
+# Of all groups of texts of one folder.
+VARIANT = "text"
+# Texts of a folder that go through the networks; all are read.
+COMPUTED = 128
+
 # Characters that text from the world has, and that normalisers, splitters and vocabularies treat each in their own way.
 _BLANKS = (
     *("", " ", "   ", "\t", "\n", "\r\n", "\r", "\n\n\n", " \t\r\n ", "\v", "\f", "\x1c\x1d", "\x85"),

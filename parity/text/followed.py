@@ -8,7 +8,6 @@ from parity.text.diagnose import mistaken
 from parity.text.reading import Reading, apart, share_apart, shown
 from parity.text.recipe import Recipe, opened
 
-_FILE = "tokenizer.json"
 _TOKENS = ("ids", "special", "types")
 # transformers writes 10^30 where nothing is known.
 _NO_LIMIT = 10**9
@@ -22,15 +21,20 @@ def pairs_are_framed(recipe: Recipe) -> bool:
 
 def followed(bench: Bench) -> tuple[Setting, ...]:
     """What each side follows, and what is to be said if it is not tokenizer.json, or if that says too little."""
+    name, theirs = bench.ours.source.name, type(bench.theirs.tokenizer).__name__
+    if bench.theirs.content is None:
+        why = f"{theirs} cuts two texts by code of its own: none that are too long together were compared"
+        return _read_by(bench), Setting("two texts", "cut evenly", theirs, why)
     if pairs_are_framed(bench.sound.by_file):
         return (_read_by(bench),)
-    why = f"{_FILE} puts special tokens around a text and says nothing of two: no two texts were compared"
-    return _read_by(bench), Setting("two texts", "not read", type(bench.theirs.tokenizer).__name__, why)
+    why = f"{name} puts special tokens around a text and says nothing of two: no two texts were compared"
+    return _read_by(bench), Setting("two texts", "not read", theirs, why)
 
 
 def _read_by(bench: Bench) -> Setting:
     """Measured on all texts."""
     name, (by_file, by_class, _) = type(bench.theirs.tokenizer).__name__, bench.sound
+    source = bench.ours.source.name
     first: tuple[Text, str] | None = None
     ours_by_file = ours_by_class = True
     for case, texts in bench.cases.items():
@@ -40,15 +44,17 @@ def _read_by(bench: Bench) -> Setting:
         if first is None and (different := apart(file, cls)):
             first = texts[different[0]], _why(by_file, by_class, texts, (file, cls))
     if first is None:
-        return Setting("text is read by", _FILE if ours_by_file else "neither", _FILE)
-    we = _FILE if ours_by_file else name if ours_by_class else "neither"
+        return Setting("text is read by", source if ours_by_file else "neither", source)
+    we = source if ours_by_file else name if ours_by_class else "neither"
     text, why = first
     follow = {
-        _FILE: f"We follow {_FILE}: the model was trained with it",
+        source: f"We follow {source}: the model was trained with it",
         name: f"We follow {name}: vectors made with the libraries are what ours are compared with",
         "neither": "We follow neither in everything",
     }[we]
-    warning = f"{name} reads this folder otherwise than its {_FILE} says, first the text {shown(text)}: {why}. {follow}"
+    warning = (
+        f"{name} reads this folder otherwise than its {source} says, first the text {shown(text)}: {why}. {follow}"
+    )
     return Setting("text is read by", we, name, warning)
 
 

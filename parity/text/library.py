@@ -57,7 +57,7 @@ class Plain:
     def __init__(self, folder: Path):
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = transformers.AutoModel.from_pretrained(folder, local_files_only=True, **_OPTIONS).eval()
-        self.network = model.encoder if model.config.is_encoder_decoder else model
+        self.network = model.encoder if hasattr(model, "decoder") else model
 
     def features(self, texts: list[Text]) -> dict[str, Any]:
         options = {"padding": True, "truncation": True, "return_tensors": "pt", "return_special_tokens_mask": True}
@@ -121,8 +121,6 @@ class Library:
                 self.pipeline: Pipeline = Sentences(folder) if sentences else Plain(folder)
             except (OSError, ValueError) as error:
                 raise MismatchError(f"the libraries cannot read {folder}: {error}") from error
-        if not hasattr(self.tokenizer, "backend_tokenizer"):
-            raise MismatchError(f"{type(self.tokenizer).__name__} is no tokenizer of the tokenizers library")
         self.name = "sentence-transformers" if sentences else "transformers"
         # Beyond its positions the encoder computes nothing: these libraries fail there.
         self.asked = int(self.tokenizer.model_max_length)
@@ -135,9 +133,9 @@ class Library:
         return self.pipeline.tokenizer
 
     @property
-    def content(self) -> str:
-        """The tokenizer.json that its class made."""
-        return self.tokenizer.backend_tokenizer.to_str()
+    def content(self) -> str | None:
+        """The tokenizer.json that its class made; None of a class that reads by code of its own."""
+        return self.tokenizer.backend_tokenizer.to_str() if hasattr(self.tokenizer, "backend_tokenizer") else None
 
     @property
     def counting(self) -> Counting:

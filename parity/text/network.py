@@ -30,8 +30,9 @@ def fed(network: Any, features: dict[str, Any]) -> dict[str, Any]:
 
 
 def takes_types(network: Any) -> bool:
-    """Whether it has token types."""
-    return "token_type_ids" in inspect.signature(network.forward).parameters
+    """Whether it has token types; a class that can have some may be made without."""
+    named = "token_type_ids" in inspect.signature(network.forward).parameters
+    return named and getattr(network.config, "type_vocab_size", None) != 0
 
 
 def counting(network: Any) -> Counting:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,8 @@ from jax_encoder import masks
 from jax_encoder.encode import TextEncoder, positions
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface.checkpoint import Checkpoint
+from jax_encoder.huggingface.reading import TOKENIZER
+from jax_encoder.huggingface.vocabularies import BYTES, WORDPIECE
 from jax_encoder.sentence.form import SentenceForm
 from jax_encoder.sentence.modules import Normalize
 from parity.judge.crash import running
@@ -36,6 +39,20 @@ class Ours:
     def __init__(self, checkpoint: Checkpoint, form: SentenceForm):
         self.checkpoint, self.form = checkpoint, form
         self.encoder = TextEncoder(checkpoint, form, dtype=jnp.float64)
+
+    @property
+    def source(self) -> Path:
+        """The file that says how texts are read: tokenizer.json, or a vocabulary."""
+        places = [self.form.encoder / name for name in (TOKENIZER, WORDPIECE, BYTES)]
+        return next((path for path in places if path.is_file()), places[0])
+
+    @property
+    def content(self) -> str:
+        """tokenizer.json; what we make of a vocabulary where there is none."""
+        if self.source.name == TOKENIZER:
+            return self.source.read_text(encoding="utf-8")
+        assert self.checkpoint.tokenizer is not None, "a text encoder has one"
+        return self.checkpoint.tokenizer.to_str()
 
     def read(self, texts: Sequence[Text]) -> Reading:
         """What the encoder is fed."""

@@ -40,6 +40,7 @@ def _frame_again(library: Library) -> None:
 
 
 def _keep_space(library: Library) -> None:
+    assert library.content is not None, "it is planted in tokenizers that have one"
     content = json.loads(library.content)
     content["added_tokens"] = [token | {"lstrip": False} for token in content["added_tokens"]]
     library.tokenizer._tokenizer = Tokenizer.from_str(json.dumps(content))

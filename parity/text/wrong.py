@@ -44,7 +44,7 @@ def not_scaled(pooled: Pooled) -> Iterator[Pooled]:
 def lower_cased(recipe: Recipe) -> Iterator[Recipe]:
     """In BERT's normaliser, or by one before the tokenizer's own."""
     content = recipe.content
-    if lowers(content["normalizer"]):
+    if lowers(content["normalizer"]) or _known_raw(content):
         return
     yield from _bert(recipe, lowercase=True)
     yield recipe.with_content(content | {"normalizer": _sequence({"type": "Lowercase"}, content["normalizer"])})
@@ -62,7 +62,7 @@ def case_kept(recipe: Recipe) -> Iterator[Recipe]:
 def accents_stripped(recipe: Recipe) -> Iterator[Recipe]:
     """In BERT's normaliser, or by one before the tokenizer's own."""
     content = recipe.content
-    if strips(content["normalizer"]):
+    if strips(content["normalizer"]) or _known_raw(content):
         return
     yield from _bert(recipe, strip_accents=True)
     first = {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "StripAccents"}]}
@@ -211,6 +211,12 @@ def _marked(recipe: Recipe, swallows: bool) -> Iterator[Recipe]:
     ]
     if tokens != content["added_tokens"]:
         yield recipe.with_content(content | {"added_tokens": tokens})
+
+
+def _known_raw(content: dict[str, Any]) -> bool:
+    """Whether every token is cut out of the text as it stands: what a normaliser makes is unknown anyway."""
+    raw = {token["content"] for token in content["added_tokens"] if not token["normalized"]}
+    return _vocabulary(content) <= raw
 
 
 def _vocabulary(content: dict[str, Any]) -> set[str]:

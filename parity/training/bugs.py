@@ -22,8 +22,8 @@ _RATE, _LOSS, _NORM = r"step \d+ learning_rate", r"step \d+ loss", r"step \d+ gr
 def _our_evaluation_drops(patch: Patch) -> None:
     """By a key that nothing else uses."""
 
-    def loss_sums(model: Any, params: Any, batch: Any, key: Any) -> Any:
-        return objective.loss_sums(model, params, batch, jax.random.key(7, impl="rbg") if key is None else key)
+    def loss_sums(model: Any, params: Any, batch: Any, key: Any, attention: str) -> Any:
+        return objective.loss_sums(model, params, batch, jax.random.key(7) if key is None else key, attention)
 
     patch.set(steps, "loss_sums", loss_sums)
 

@@ -40,7 +40,7 @@ def _added(patch: Patch) -> None:
         return jax.random.key_data(_step_key(seed, 0)) + jax.numpy.uint32(step)
 
     def micro_batch_key(key: Any, index: Any) -> Any:
-        return jax.random.wrap_key_data(key + jax.numpy.uint32(index), impl="rbg")
+        return jax.random.wrap_key_data(key + jax.numpy.uint32(index), impl="threefry2x32")
 
     patch.set(steps, "step_key", step_key)
     patch.set(steps, "micro_batch_key", micro_batch_key)

@@ -52,7 +52,7 @@ def tokens_and_mask(seed=1, lengths=(11, 7, 4, 1, 0)):
 
 
 @ONE_IS_SLOW
-@pytest.mark.parametrize("dropout_key", [None, jax.random.key(3, impl="rbg")], ids=["plain", "dropout"])
+@pytest.mark.parametrize("dropout_key", [None, jax.random.key(3)], ids=["plain", "dropout"])
 def test_scanned_and_unrolled_are_the_same_from_the_same_parameters(config, dropout_key):
     tokens_BT, mask_BTS = tokens_and_mask()
     scanned, unrolled = (build(dataclasses.replace(config, scan_layers=scan)) for scan in (True, False))
@@ -257,6 +257,6 @@ def test_training_forward_lowers_for_accelerators(platform):
         return logits_BTV.sum()
 
     exported = jax.export.export(jax.jit(jax.grad(loss)), platforms=[platform])(
-        state, tokens_BT, mask_BTS, jax.random.key(0, impl="rbg")
+        state, tokens_BT, mask_BTS, jax.random.key(0)
     )
     assert exported.platforms == (platform,)

@@ -14,7 +14,7 @@ from parity.judge.bug import Bug
 from parity.judge.draws import MISTAKES
 
 _keep: Any = dropout.keep
-_embedding_keep, _layer_keeps = dropout.embedding_keep, dropout.layer_keeps
+_embedding_drop, _layer_drops = dropout.embedding_drop, dropout.layer_drops
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ def _same_along(axis: int, ndim: int) -> Callable[[Patch], object]:
 
     def keep(key: Any, rate: float, shape: tuple[int, ...]) -> Any:
         kept = _keep(key, rate, shape)
-        if kept is None or len(shape) != ndim:
+        if len(shape) != ndim:
             return kept
         return jnp.broadcast_to(jnp.take(kept, jnp.array([0]), axis=axis), shape)
 
@@ -53,65 +53,61 @@ def _same_rows(patch: Patch) -> None:
 def _one_key_a_layer(patch: Patch) -> None:
     """The key of a layer is not split among its sites."""
 
-    def layer_keeps(key: Any, layer: Any, config: Any, shape_BT: Any) -> dropout.LayerKeeps:
-        (B, T), of_layer = shape_BT, jax.random.fold_in(key, layer)
-        shape_BTD = (B, T, config.embed_dim)
-        return dropout.LayerKeeps(
-            _keep(of_layer, config.attention_dropout, (B, config.num_heads, T, T)),
-            _keep(of_layer, config.residual_dropout, shape_BTD),
-            _keep(of_layer, config.residual_dropout, shape_BTD),
-        )
+    def layer_drops(key: Any, layer: Any, config: Any) -> dropout.LayerDrops:
+        of_layer = jax.random.fold_in(key, layer)
+        return _at_places(config, of_layer, of_layer, of_layer)
 
-    patch.set(dropout, "layer_keeps", layer_keeps)
+    patch.set(dropout, "layer_drops", layer_drops)
+
+
+def _at_places(config: Any, weights: Any, attention_output: Any, mlp_output: Any) -> dropout.LayerDrops:
+    """What a layer drops, by the keys of its places."""
+    return dropout.LayerDrops(
+        dropout.place(weights, config.attention_dropout),
+        dropout.place(attention_output, config.residual_dropout),
+        dropout.place(mlp_output, config.residual_dropout),
+    )
 
 
 def _first_layer_always(patch: Patch) -> None:
-    patch.set(dropout, "layer_keeps", lambda key, layer, config, shape_BT: _layer_keeps(key, 0, config, shape_BT))
+    patch.set(dropout, "layer_drops", lambda key, layer, config: _layer_drops(key, 0, config))
 
 
 def _one_key_always(patch: Patch) -> None:
     """The key of the step is left out."""
-    always = jax.random.key(0, impl="rbg")
-    patch.set(dropout, "layer_keeps", lambda key, *rest: _layer_keeps(always, *rest))
-    patch.set(dropout, "embedding_keep", lambda key, *rest: _embedding_keep(always, *rest))
+    always = jax.random.key(0)
+    patch.set(dropout, "layer_drops", lambda key, *rest: _layer_drops(always, *rest))
+    patch.set(dropout, "embedding_drop", lambda key, *rest: _embedding_drop(always, *rest))
 
 
 def _layers_and_sites_added(patch: Patch) -> None:
     """The number of a site is added to that of its layer, so that the next layer's second site has the third's key."""
 
-    def layer_keeps(key: Any, layer: Any, config: Any, shape_BT: Any) -> dropout.LayerKeeps:
-        (B, T), D = shape_BT, config.embed_dim
+    def layer_drops(key: Any, layer: Any, config: Any) -> dropout.LayerDrops:
         first = config.num_layers + 1 + layer  # after the embedding's
-        of_site = [jax.random.fold_in(key, first + site) for site in range(3)]
-        return dropout.LayerKeeps(
-            _keep(of_site[0], config.attention_dropout, (B, config.num_heads, T, T)),
-            _keep(of_site[1], config.residual_dropout, (B, T, D)),
-            _keep(of_site[2], config.residual_dropout, (B, T, D)),
-        )
+        return _at_places(config, *(jax.random.fold_in(key, first + site) for site in range(3)))
 
-    patch.set(dropout, "layer_keeps", layer_keeps)
+    patch.set(dropout, "layer_drops", layer_drops)
 
 
 def _twice(key: Any, rate: float, shape: tuple[int, ...]) -> Any:
-    again = _keep(jax.random.fold_in(key, 1), rate, shape)
-    return None if again is None else _keep(key, rate, shape) & again
+    return _keep(key, rate, shape) & _keep(jax.random.fold_in(key, 1), rate, shape)
 
 
 def _residual_everywhere(patch: Patch) -> None:
     """Weights dropped at the rate of what attention puts out."""
 
-    def layer_keeps(key: Any, layer: Any, config: Any, shape_BT: Any) -> dropout.LayerKeeps:
-        changed = dataclasses.replace(config, attention_dropout=config.residual_dropout)
-        return _layer_keeps(key, layer, changed, shape_BT)
+    def layer_drops(key: Any, layer: Any, config: Any) -> dropout.LayerDrops:
+        return _layer_drops(key, layer, dataclasses.replace(config, attention_dropout=config.residual_dropout))
 
-    patch.set(dropout, "layer_keeps", layer_keeps)
+    patch.set(dropout, "layer_drops", layer_drops)
 
 
 def _periodic(key: Any, rate: float, shape: tuple[int, ...]) -> Any:
     """Every 4,096 draws are used twice, one after the other."""
     size, period = math.prod(shape), 4096
     kept = _keep(key, rate, (-(-size // (2 * period)), 1, period))
-    return None if kept is None else jnp.repeat(kept, 2, axis=1).ravel()[:size].reshape(shape)
+    return jnp.repeat(kept, 2, axis=1).ravel()[:size].reshape(shape)
 
 
 _RATE = r"draws\.(embedding|layers\.\d+\.\w+)\.rate"

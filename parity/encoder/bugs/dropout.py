@@ -31,7 +31,7 @@ def _in_evaluation(rate: str) -> tuple[Plant, Plant]:
     off: dict[str, Any] = {other: 0.0 for other in RATES if other != rate}
 
     def key() -> jax.Array:
-        return jax.random.key(0, impl="rbg")
+        return jax.random.key(0)
 
     def plant(model: Any, patch: Patch) -> None:
         plain, config = torch_ref.Encoder.forward, dataclasses.replace(model.encoder.config, **off)
@@ -69,8 +69,8 @@ def _on(name: str, what: str, rate: str, where: str, **rest: Any) -> ModelBug:
     )
 
 
-def _our_unscaled(x: Any, kept: Any, rate: float) -> Any:
-    return x if kept is None else jnp.where(kept, x, 0)
+def _our_unscaled(x: Any, drop: Any) -> Any:
+    return x if drop is None else jnp.where(jax_encoder.dropout.keep(drop.key, drop.rate, x.shape), x, 0)
 
 
 def _unscaled(x: Tensor, keep: Tensor | None, _: float) -> Tensor:

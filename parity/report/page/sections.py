@@ -18,6 +18,8 @@ _SIGNS = {
     Verdict.FAIL_PRECISION: ("fail", "\N{MULTIPLICATION X}"),
     Verdict.VACUOUS: ("vacuous", "\N{EMPTY SET}"),
     Verdict.ERROR: ("fail", "\N{HIGH VOLTAGE SIGN}"),
+    Verdict.INTERPRETED: ("vacuous", "\N{ALMOST EQUAL TO}"),
+    Verdict.LOWERED: ("vacuous", "\N{ALMOST EQUAL TO}"),
 }
 
 # Reasons of a vacuous report that are written out.

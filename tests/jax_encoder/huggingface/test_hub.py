@@ -9,6 +9,7 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, O
 from jax_encoder import huggingface
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface import hub
+from jax_encoder.huggingface.vocabularies import SENTENCEPIECE
 from tests.jax_encoder.huggingface.helpers import CONFIG, refusal
 
 
@@ -36,7 +37,7 @@ def test_a_name_on_the_hub_is_fetched(online, bert, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert huggingface.load("google/bert").folder == bert
     assert huggingface.load("bert", allow_pickle=True).folder == bert
-    wanted = ["*.json", "*.safetensors", "1_Pooling/*", "*.txt"]
+    wanted = ["*.json", "*.safetensors", "1_Pooling/*", "*.txt", *SENTENCEPIECE]
     assert online.asked == [("google/bert", wanted), ("bert", wanted)]
 
 

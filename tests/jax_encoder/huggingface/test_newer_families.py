@@ -102,7 +102,7 @@ def test_published_files_hold_a_table_of_positions_that_nothing_reads(tmp_path):
         (PUBLISHED["facebook/xlm-roberta-xl"], {"type_vocab_size": 0}, "type_vocab_size=0: must be at least 1"),
         ({"model_type": "esm"}, {}, "vocab_size is left out: transformers has no default for it"),
         ({"model_type": "nomic_bert"}, {"tie_word_embeddings": False}, "the decoder would have words of its own"),
-        ({"model_type": "nomic_bert"}, {"n_embd": 768}, "n_embd=768: not known here"),
+        ({"model_type": "nomic_bert"}, {"num_experts": 8}, "num_experts=8: not known here"),
         ({"model_type": "gte"}, {"rope_parameters": {"rope_type": "yarn"}}, "only rope_type 'default' can be computed"),
         (PUBLISHED["chandar-lab/NeoBERT"], {"dim_head": 32}, "heads would be of another width than the authors'"),
         (PUBLISHED["chandar-lab/NeoBERT"], {"rope": False}, "rope=False: not known here, may change the function"),

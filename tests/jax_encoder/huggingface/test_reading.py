@@ -162,6 +162,17 @@ def test_what_transformers_reads_otherwise_is_said_in_one_line(tmp_path, case):
     assert ours != theirs
 
 
+def test_a_note_on_two_texts_says_that_one_alone_is_read_alike(tmp_path):
+    tokenizer = wordpiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]", [("[CLS]", 2), ("[SEP]", 3)]
+    )
+    reading = read_tokenizer(folder_of(tmp_path, tokenizer, "bert"), {"model_type": "bert"})
+    (note,) = reading.notes
+    assert " will read two texts that are read together (but not one alone) otherwise, for their BertTokenizer " in note
+    assert note.endswith("two empty texts become [CLS] [SEP] [SEP]:1 there, [CLS] [SEP] [SEP] here")
+
+
 def test_a_note_is_a_warning_of_the_library_and_a_line_of_the_command(tmp_path, capsys):
     folder = write_bert(tmp_path, wordpiece(lower=False), MEAN)
     with pytest.warns(ReadingWarning, match=r"do_lower_case") as caught:

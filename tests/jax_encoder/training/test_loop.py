@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import json
 import os
 import shutil
 import signal
@@ -206,6 +207,7 @@ def test_without_a_terminal_there_are_plain_lines(session):
     console = quiet()
     train(session, console)
     shown = console.file.getvalue().splitlines()
+    assert shown[0] == "attention: 2 layers by einsum (attention weights are dropped)"
     assert [line.split("  ")[0] for line in shown if "tokens/s" in line] == [f"step {n}/8" for n in range(1, 9)]
     assert len([line for line in shown if "held-out loss" in line]) == 3
 
@@ -222,3 +224,32 @@ def test_the_folder_holds_the_text_as_it_was(prepared, reopen):
     for step in (0, 100):
         for a, b in zip(prepared.batches.batch(step), again.batches.batch(step), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("version", "step", "rate", "told"), [(2, 4, 0.1, True), (3, 4, 0.1, False), (2, 0, 0.1, False), (2, 4, 0.0, False)]
+)
+def test_a_run_that_was_begun_with_other_masks_is_told(prepared, version, step, rate, told, tmp_path):
+    """Only where they have been used: before the first step, and without dropout, nothing is another."""
+    shutil.copytree(prepared.folder.path, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    values = json.loads(folder.config.read_text())
+    values["training"]["version"] = version
+    if version < 3:
+        del values["training"]["model"]["attention"]  # there was no choice
+    rates = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), rate)
+    values["encoder"] |= rates
+    folder.write_json(folder.config, values)
+    session = open_session(folder)._replace(program=prepared.program, batches=Stopping())
+    session.checkpoints.save(prepared.program.init()._replace(step=jax.numpy.asarray(step, jax.numpy.int32)))
+    console = quiet()
+    with pytest.raises(StopIteration):
+        train(session, console)
+    assert ("dropout drew other masks" in console.file.getvalue()) is told
+
+
+class Stopping:
+    """Batches that end a run before its first step."""
+
+    def batch(self, step: int):
+        raise StopIteration

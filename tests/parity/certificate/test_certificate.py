@@ -8,7 +8,7 @@ from parity import cli
 from parity.certificate import certificate
 from parity.certificate.certificate import differences, digest, digest_text, holds
 from parity.judge.compare import SEMANTIC
-from parity.judge.verdict import Crash, Report
+from parity.judge.verdict import Crash, Report, Setting
 from parity.report import record
 from tests.parity.helpers import agreeing, run_of
 
@@ -110,6 +110,26 @@ def test_another_verdict():
         "the verdict was PASS and is FAIL semantic: "
         "parity FAIL semantic at key, the only value to differ (of 2); nothing is computed before it",
     )
+
+
+TEXT = run_of(agreeing("ids"), variant="text", case="letters")
+UNREAD = Setting("text is read by", "-", "-", "transformers is needed for this folder")
+
+
+def test_texts_that_were_compared_must_be_again():
+    with_text = now(runs=(RUN, TEXT))
+    assert differences(with_text, with_text) == ()
+    assert differences(with_text, now(preflight=(UNREAD,))) == (
+        "texts were compared and are not now: transformers is needed for this folder",
+    )
+    assert differences(with_text, now(runs=(RUN, TEXT, TEXT))) == (
+        "cases were held-out, letters and are held-out, letters, letters",
+    )
+
+
+def test_a_certificate_that_says_nothing_of_texts_need_not_hold_for_them():
+    failed = run_of(agreeing("ids", error=0.1), variant="text", case="letters")
+    assert differences(REPORT, now(runs=(RUN, failed))) == ()
 
 
 def test_a_record_without_hashes_is_no_certificate():

@@ -1,11 +1,10 @@
-"""Names of mistakes: none from one number alone; of several that explain a difference, first the one that says most."""
+"""Names of mistakes: none from one number alone."""
 
 import pytest
 import torch
 
 import torch_ref
 from parity.cases.case import make_case
-from parity.encoder.bugs.catalogue import find
 from parity.encoder.bugs.model import ModelBug
 from parity.encoder.bugs.plant import patched
 from parity.encoder.pair import Pair
@@ -51,36 +50,3 @@ def test_a_number_that_a_mistake_would_have_left_names_nothing(pair):
     culprit = culprit_of(pair, summed_by_value_alone)
     assert culprit.explanations == ()
     assert culprit.shape == ("too few numbers to tell a relation: 1",)
-
-
-@pytest.fixture(scope="module")
-def explanations():
-    """Of a mistake in a variant: at every culprit that is looked at closely, what explains it."""
-    pairs = {}
-
-    def of(name: str, variant: str) -> dict[str, list[str]]:
-        pair = pairs.setdefault(variant, Pair.build(variants()[variant], whole=False))
-        case = make_case("longer-than-window", sizes_of(pair.form.config))
-        found = compare_trace(pair.with_bug(find(name), "torch")(case)).culprits
-        return {one.site: [each.bug for each in one.explanations] for one in found if one.explanations}
-
-    return of
-
-
-def test_a_layer_that_cannot_tell_is_told_by_the_others(explanations):
-    """Within the window of layer 0, seeing the left alone is one mistake; layer 1 has no window."""
-    first, second = (f"layers.{layer}.attention.masked_scores" for layer in range(2))
-    both = ["causal-left-on", "window-one-sided"]
-    assert explanations("causal-left-on", "pre-unrolled") == {first: both, second: both[:1]}
-    assert explanations("window-one-sided", "pre-unrolled") == {first: both[::-1]}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["groups-shifted", "groups-reversed", "groups-ignored", "groups-in-turn", "groups-in-blocks"]
-)
-def test_groups_that_a_layer_cannot_tell_apart(name, explanations):
-    """Every way to confuse three groups gives some layer what another way gives it, too."""
-    found = explanations(name, "shared-layers")
-    assert {names[0] for names in found.values()} == {name}
-    assert any(len(names) > 1 for names in found.values()) == (name != "groups-reversed")

@@ -1,5 +1,7 @@
 """Of several mistakes that explain a difference, the one that explains the most is named first; all are told."""
 
+from dataclasses import replace
+
 import pytest
 
 from parity.cases.case import make_case
@@ -40,3 +42,16 @@ def test_groups_that_a_layer_cannot_tell_apart(name, explanations):
     found = explanations(name, "shared-layers")
     assert {names[0] for names in found.values()} == {name}
     assert any(len(names) > 1 for names in found.values()) == (name != "groups-reversed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["groups-shifted", "groups-off-by-one"])
+def test_what_gives_all_layers_others_parameters_is_told_by_which(name):
+    """Every layer differs either way, and the first has the second set of parameters; the others do not agree."""
+    plain = variants()["shared-layers"]
+    pair = Pair.build(plain._replace(config=replace(plain.config, layer_groups=(0, 1, 0, 2))), whole=False)
+    case = make_case("ragged", sizes_of(pair.form.config))
+    first = compare_trace(pair.with_bug(find(name), "torch")(case)).culprits[0]
+    assert first.site == "layers.0.attention.query"
+    assert {one.bug for one in first.explanations} == {"groups-shifted", "groups-off-by-one"}
+    assert first.explanations[0].bug == name

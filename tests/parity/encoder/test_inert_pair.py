@@ -44,6 +44,9 @@ FAIR: dict[str, tuple[Plant, set[str]]] = {
 }
 
 
+FEW = ("ragged", "packed", "nan-padding")  # rows with padding behind, with documents, with padding that is no number
+
+
 @functools.cache
 def pair_of(variant: str) -> Pair:
     return Pair.build(variants()[variant], whole=False)
@@ -73,8 +76,10 @@ def test_a_fair_refactoring_passes_and_is_told(plant, sites):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["post", "modernbert", "relative"])
-@pytest.mark.parametrize("case", CASE_NAMES)
+@pytest.mark.parametrize(
+    ("variant", "case"),
+    [("post", case) for case in CASE_NAMES] + [(name, case) for name in ("modernbert", "relative") for case in FEW],
+)
 @pytest.mark.parametrize("plant", [plant for plant, _ in FAIR.values()], ids=FAIR)
 def test_a_fair_refactoring_passes_everywhere(plant, case, variant):
     found = compared(plant, case, variant)

@@ -43,7 +43,8 @@ def failing(runs) -> list[str]:
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_our_rounding_is_no_worse_than_torchs(name, dtype):
-    cases = CASE_NAMES if name == "post" else ("holes", "low-variance", "nan-padding")
+    some = ("holes", "low-variance", "nan-padding")
+    cases = {"post": CASE_NAMES, "modernbert": some}.get(name, some[:1])
     runs = precision_runs(subset(name), cases, [dtype])
     assert [run.case for run in runs] == [case for case in cases if case not in LEFT_OUT.get(dtype, {})]
     assert not failing(runs)

@@ -1,5 +1,6 @@
 """The self-test's own table, and the command that fills it."""
 
+import functools
 import importlib.util
 import re
 import sys
@@ -96,27 +97,31 @@ def test_names_are_unique_in_every_tier(bugs):
 def test_the_command_judges_every_tier_and_writes_the_page(tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text("<!-- selftest: begin -->\n<!-- selftest: end -->\n")
-    names = ("gelu-tanh", "adam-eps", "accumulate-mean", "matmul-tf32")
+    names = ("adam-eps", "accumulate-mean", "matmul-tf32", "draws-steps-alike")
     options = [word for name in names for word in ("--bug", name)]
-    status = cli.main(["selftest", *options, "--clean", "1", "--write", str(page)])
+    status = cli.main(["selftest", *options, "--clean", "1", "--jobs", "1", "--write", str(page)])
     out = capsys.readouterr().out
     assert status == 0, out
-    for tier in ("forward", "optimizer", "training", "precision"):
-        assert f"\n| {tier} | " in out
+    assert "\n| draws | 2 | 2 | 2 | 2 | 2 |\n" in out, "of one encoder, and of the trainer's keys"
+    for tier in ("optimizer", "training", "precision"):
+        assert f"\n| {tier} | 1 | 1 | 1 | " in out
     assert "random encoders in bfloat16: 1 without a mistake, no false alarm." in out
     assert out.strip() in page.read_text()
 
 
 @pytest.mark.slow
 def test_the_command_tells_what_went_wrong(capsys):
-    assert cli.main(["selftest", "--bug", "norm-fast-variance", "--clean", "0"]) == 1
-    assert capsys.readouterr().out.startswith("norm-fast-variance in JAX: embedding.norm; embedding.norm (-)\n")
+    assert cli.main(["selftest", "--bug", "norm-fast-variance", "--clean", "0", "--jobs", "1"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("norm-fast-variance in JAX: embedding.norm; embedding.norm (-)\n")
+    assert "\n| forward | 2 | 2 | 2 | 2 | 1 |\n| other sizes and forms | 2 | 2 | 2 | 2 | 2 |\n" in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--clean", "-1"], "--clean must be at least 0, got -1"),
+        (["--jobs", "-1"], "--jobs must be at least 0, got -1"),
         (["--bug", "gelu"], "no bug is called gelu; there are: norm-eps-1e-5, "),
         (["--write", "nowhere.md"], "cannot read nowhere.md: No such file or directory"),
     ],
@@ -143,18 +148,73 @@ def test_text_is_left_out_where_its_libraries_are_missing(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sentence_transformers" else object())
     assert tiers.left_out() == "the tier of text is left out: sentence_transformers cannot be imported here"
-    assert list(tiers._text(None)) == []
-    assert list(tiers._text(frozenset({"gelu-tanh"}))) == []
-    monkeypatch.setattr(tiers, "outcomes", lambda names, advance: iter([GOOD]))
-    monkeypatch.setattr(tiers, "clean", lambda count, seed: CLEAN)
+    assert not [part.what for part in tiers.parts() if part.what.startswith("text")]
+    monkeypatch.setattr(tiers, "parts", lambda names, clean, seed: [tiers.Part("one", 1, lambda: [GOOD, *CLEAN])])
     assert cli.main(["selftest", "--clean", "0"]) == 0
     assert capsys.readouterr().out.startswith("the tier of text is left out: sentence_transformers ")
 
 
 def test_mistakes_of_text_are_a_tier():
-    found = list(tiers.outcomes(frozenset({"text-cut-other-side"})))
+    found = tiers.tried(tiers.parts(frozenset({"text-cut-other-side"}))).outcomes
     assert [(one.bug, one.tier, one.side) for one in found] == [
         ("text-cut-other-side", "text", "torch"),
         ("text-cut-other-side", "text", "JAX"),
     ]
     assert passed(found, CLEAN)
+
+
+def test_all_that_is_done_is_done_in_some_part():
+    whole, some = tiers.parts(clean=2), tiers.parts(frozenset({"adam-eps", "norm-order"}))
+    assert [part.what for part in some] == ["post", "another model, 1", "another model, 2", "optimizer"]
+    assert len({part.what for part in whole}) == len(whole)
+    assert [part.what for part in whole[-3:]] == [
+        f"no mistake, {dtype}" for dtype in ("float64", "float32", "bfloat16")
+    ]
+    assert tiers.parts(frozenset()) == []
+    made = frozenset().union(*(one for part in whole for one in _names(part.work)))
+    assert made == frozenset(tiers.NAMES)
+
+
+def _names(work):
+    """What a partial is given as names, wherever it stands among its arguments."""
+    return [one for one in work.args if isinstance(one, frozenset)]
+
+
+def _told(bug, tier="forward"):
+    return GOOD._replace(bug=bug, tier=tier)
+
+
+def _of_first():
+    return [_told("untied", "backward"), _told("gelu-tanh")]
+
+
+def _of_second():
+    return [_told("norm-order"), Clean("random encoders in float64", 1, "")]
+
+
+@pytest.mark.slow
+def test_the_order_is_the_catalogues_whatever_is_done_first_and_where():
+    parts = [
+        tiers.Part("first", 1, _of_first),
+        tiers.Part("second", 5, _of_second),
+        tiers.Part("third", 3, functools.partial(_other, "adam-eps")),
+    ]
+    told = []
+    alone, shared = tiers.tried(parts, progress=told.append), tiers.tried(parts, jobs=2)
+    assert told == ["second", "third", "first"], "what takes longest is done first"
+    assert alone == shared
+    assert [one.bug for one in alone.outcomes] == ["norm-order", "gelu-tanh", "untied", "adam-eps"]
+    assert alone.clean == [Clean("random encoders in float64", 1, "")]
+
+
+def _other(bug):
+    return [_told(bug, "optimizer")]
+
+
+def test_it_can_be_stopped(monkeypatch, capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tiers, "parts", lambda names, clean, seed: [tiers.Part("one", 1, stop)])
+    assert cli.main(["selftest"]) == 130
+    assert capsys.readouterr() == ("", "python -m parity: stopped\n")

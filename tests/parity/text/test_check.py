@@ -14,6 +14,7 @@ from tests.parity.text.helpers import change, copied, report, written
 
 FAST = ("bert-uncased", "roberta-left", "albert")
 FOLDERS = list(SMALL)
+SOURCES = {"bert-vocab": "vocab.txt", "roberta-vocab": "vocab.json", "esm": "vocab.txt"}
 
 
 @pytest.mark.parametrize(
@@ -28,13 +29,15 @@ def test_every_form_of_folder_is_read_alike(name):
     assert {"ids", "special", "mask", "positions", "vectors", "refused"} <= sites
     assert ("words" in sites) == SMALL[name].model.endswith("ForMaskedLM")
     assert max(comparison.error for run in found.runs for comparison in run.comparisons) < 1e-12
-    assert not any(setting.warning for setting in found.preflight)
+    assert [setting.name for setting in found.preflight if setting.warning] == ["two texts"] * (name == "esm")
+    (read_by,) = [one for one in found.preflight if one.name == "text is read by"]
+    assert read_by.jax == read_by.torch == SOURCES.get(name, "tokenizer.json")
     assert from_json(to_json(found)) == found
 
 
 def test_there_are_twelve_families_and_kinds_of_tokenizers():
     assert len(FOLDERS) >= 12
-    assert len({SMALL[name].model for name in FOLDERS}) >= 11
+    assert len({SMALL[name].model for name in FOLDERS}) >= 14
 
 
 @pytest.mark.slow
@@ -53,7 +56,10 @@ def test_types_are_compared_where_two_texts_have_some():
 def test_what_cannot_be_read_here_is_refused(tmp_path):
     folder = copied("bert-cased", tmp_path)
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(UsageError, match=r"has no tokenizer\.json"):
+    with pytest.raises(UsageError, match=r"has no tokenizer\.json, without which texts cannot be read: "):
+        report(folder)
+    (folder / "spiece.model").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"has no tokenizer\.json, and spiece\.model alone is not enough: "):
         report(folder)
 
 

@@ -1,5 +1,7 @@
 """`python -m parity text`, and what `check` says of a folder's text."""
 
+import sys
+
 import pytest
 
 from parity import cli
@@ -19,7 +21,19 @@ def test_the_command_reports(tmp_path, capsys):
     assert len(from_json((tmp_path / "r.json").read_text()).runs) == 13
 
 
+def test_without_a_folder_small_ones_are_made(capsys):
+    status = cli.main(["text", "--folder", "esm", "--folder", "bert-vocab", "--computed", "2"])
+    out = capsys.readouterr().out
+    assert status == 0, out
+    assert out.startswith("parity PASS: 2 variants x 13 cases, ")
+    assert "folders 2" in out
+    assert cli.main(["text", "--folder", "gpt"]) == 2
+    assert "no folder is called gpt; there are: bert-uncased, " in capsys.readouterr().err
+
+
 def test_bad_use_is_status_2(tmp_path, capsys):
+    assert cli.main(["text", "--model", str(tmp_path), "--folder", "esm"]) == 2
+    assert "--folder names folders that are made here: leave out --model" in capsys.readouterr().err
     assert cli.main(["text", "--model", str(tmp_path), "--computed", "-1"]) == 2
     assert "--computed must be at least 0, got -1" in capsys.readouterr().err
     assert cli.main(["text", "--model", str(tmp_path)]) == 2
@@ -47,6 +61,11 @@ def test_check_says_why_a_text_is_not_checked(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("parity.text.check.text_of", lambda *_, **__: (_ for _ in ()).throw(missing))
     (setting,) = text.with_text(network, str(folder), lambda variant, case: None).preflight
     assert "sentence-transformers is needed for this folder" in setting.warning
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "parity.text.check")
+        patch.setitem(sys.modules, "transformers", None)
+        (setting,) = text.with_text(network, str(folder), lambda variant, case: None).preflight
+    assert setting.warning.endswith("transformers is needed for this folder: pip install transformers")
     other = ModuleNotFoundError("no", name="torch")
     monkeypatch.setattr("parity.text.check.text_of", lambda *_, **__: (_ for _ in ()).throw(other))
     with pytest.raises(ModuleNotFoundError):

@@ -7,9 +7,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from parity.text import wrong
 from parity.text.bugs import CATALOGUE, TEXT_BUGS
-from parity.text.folders import byte_pairs, unigram, wordpiece
 from parity.text.reading import share_apart
 from parity.text.recipe import Pooled, Recipe
+from parity.text.toy_tokenizers import byte_pairs, unigram, wordpiece
 
 BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 POOLED = Pooled(modes=("mean",), normalize=True)

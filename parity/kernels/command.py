@@ -1,0 +1,39 @@
+"""`python -m parity kernels`."""
+
+import dataclasses
+from typing import Annotated
+
+import tyro
+
+from parity.judge.verdict import Report
+from parity.report import output
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kernels(output.Output):
+    """Compares every implementation of attention with the reference, forward and backward, and lowers it for the
+    devices that it is made for. What did not run on its own device is "interpreted" or "lowered only" and never passes.
+    Output and exit status as `check`."""
+
+    implementation: output.Names = ()
+    """Check this implementation only; may be given several times."""
+    case: output.Names = ()
+    """Check these sizes only; may be given several times."""
+    dtype: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="DTYPE")] = ()
+    """Check in this dtype only, of float64, float32 and bfloat16; may be given several times."""
+
+    def run(self) -> int:
+        """Returns the exit status."""
+        self.check_files()
+        return self.conclude(self._check())
+
+    def _check(self) -> Report:
+        from parity.kernels.runs import check_kernels
+
+        with output.progress(1) as advance:
+            return check_kernels(
+                implementations=self.implementation or None,
+                cases=self.case or None,
+                dtypes=self.dtype or None,
+                progress=lambda implementation, case: advance(f"{implementation}, {case}"),
+            )
