@@ -107,7 +107,7 @@ def _pallas_refuses(layer: Layer) -> _Reason:
         return "the kernel sums in float32"
     if layer.head_dim < 16:
         return f"heads of {layer.head_dim} are too small for its products, at least 16"
-    return _rows_refuse(layer)
+    return _rows_refuse(layer) or ("" if pallas_gpu.available() else "this release of JAX has no such kernel")
 
 
 def _pallas_worse(layer: Layer) -> _Reason:
