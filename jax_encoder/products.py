@@ -1,8 +1,7 @@
 """Products of two arrays, and of their derivatives, in the form that costs least.
 
-Two things are decided here. The gradient of a kernel multiplies inputs and cotangents over all positions, and one of
-them has to be turned for it: the narrower one. And a CPU multiplies bfloat16 three times as fast where it may return
-float32, which is then rounded; there is one rounding either way.
+The gradient of a kernel multiplies inputs and cotangents over all positions, and one of them has to be turned for it:
+JAX turns the cotangent, this the narrower one.
 """
 
 from functools import partial
@@ -10,8 +9,6 @@ from typing import Any
 
 import jax
 from jaxtyping import Array, Float
-
-from jax_encoder.precision import at_least_float32
 
 
 def linear(
@@ -51,17 +48,6 @@ _einsum.defvjp(_forward, _backward)
 
 
 def _product(spec: str, x: Array, y: Array) -> Array:
-    plain, wide = partial(_multiplied, spec), at_least_float32(x.dtype)
-    if x.dtype == wide:
-        return plain(x, y)
-
-    def rounded(x: Array, y: Array) -> Array:
-        return plain(x, y, preferred_element_type=wide).astype(x.dtype)
-
-    return jax.lax.platform_dependent(x, y, cpu=rounded, default=plain)
-
-
-def _multiplied(spec: str, x: Array, y: Array, **options: Any) -> Array:
     """One product with `x` as its first factor, of which `jnp.einsum` makes no promise."""
     inputs, out = spec.split("->")
     of_x, of_y = inputs.split(",")
@@ -69,4 +55,4 @@ def _multiplied(spec: str, x: Array, y: Array, **options: Any) -> Array:
     batch, summed = [axis for axis in shared if axis in out], [axis for axis in shared if axis not in out]
     over, along = ((tuple(map(of_x.index, axes)), tuple(map(of_y.index, axes))) for axes in (summed, batch))
     made = [*batch, *(axis for axis in of_x if axis not in shared), *(axis for axis in of_y if axis not in shared)]
-    return jax.lax.dot_general(x, y, (over, along), **options).transpose([made.index(axis) for axis in out])
+    return jax.lax.dot_general(x, y, (over, along)).transpose([made.index(axis) for axis in out])

@@ -54,18 +54,6 @@ def test_bfloat16_is_rounded_once(spec):
         np.testing.assert_allclose(one.astype(jnp.float32), other, rtol=2**-8, atol=2**-8)
 
 
-def products_of(spec, platform) -> str:
-    x, y, cotangent = drawn(spec, jnp.bfloat16)
-    gradient = jax.jit(lambda x, y, c: jax.vjp(lambda x, y: products.einsum(spec, x, y), x, y)[1](c))
-    return jax.export.export(gradient, platforms=[platform])(x, y, cotangent).mlir_module()
-
-
-def test_only_a_cpu_is_asked_for_float32():
-    spec = "BTD,DF->BTF"
-    assert products_of(spec, "cpu").count("-> tensor<5x8xf32>") >= 1
-    assert "f32" not in products_of(spec, "cuda")
-
-
 @pytest.mark.parametrize(("spec", "turned"), [("BTD,DF->BTF", (2, 3, 5)), ("BTF,FD->BTD", (2, 3, 5))])
 def test_the_narrower_factor_is_turned_for_a_kernels_gradient(spec, turned):
     """The product's first factor is the one that XLA has to turn."""
