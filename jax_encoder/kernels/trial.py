@@ -44,8 +44,11 @@ def _tried(attend: Attend, dtype: str, head_dim: int, window: int | None) -> str
     real = jnp.asarray(numbers != 0)[None, None, :, None]
 
     def computed(attend: Attend) -> Callable[..., list[Array]]:
+        def attended(query: Array, key: Array, value: Array) -> Array:
+            return jnp.where(real, attend(query, key, value, sight, head_dim**-0.5), 0)
+
         def run(*given: Array) -> list[Array]:
-            out, pull = jax.vjp(lambda *given: jnp.where(real, attend(*given, sight, head_dim**-0.5), 0), *given)
+            out, pull = jax.vjp(attended, *given)
             return [out, *pull(cotangent)]
 
         return jax.jit(run)
