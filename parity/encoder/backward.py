@@ -6,8 +6,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -80,16 +79,12 @@ class Backward:
         named = [Site(name_of(self.loss, name), on_values[name]) for name in (*known, *others)]
         return (*named, *self._gradients(on_params))
 
-    def replay(
-        self, params: jax_graph.Params, inputs: Any, given: jax_graph.Values, theirs: Arrays, own: Arrays
-    ) -> tuple[Site, ...]:
+    def replay(self, pull_back: Callable[[], jax_graph.PullBack], theirs: Arrays, own: Arrays) -> tuple[Site, ...]:
         """Our cotangents and gradients, each from the reference's values and from its cotangents of what comes after.
 
         Args:
-            params: ours.
-            inputs: of the case.
-            given: the reference's values, as far as they can be put in the place of ours.
-            theirs: its cotangents.
+            pull_back: makes what takes cotangents back, on the reference's values as far as they can stand for ours.
+            theirs: the reference's cotangents.
             own: our values, for the shape of what has no such cotangent.
         """
         cotangents = {
@@ -99,8 +94,7 @@ class Backward:
             for name, value in own.items()
         }
         with running("JAX"):
-            done = self.graph.replay_backward(params, inputs, given, cotangents)
-            on_values, on_params = jax.block_until_ready(done)
+            on_values, on_params = jax.block_until_ready(pull_back()(cotangents))
         zeros = {name: jnp.zeros_like(value) for name, value in cotangents.items()}
         return self.ours(zeros | on_values, on_params)
 

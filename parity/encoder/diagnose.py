@@ -9,7 +9,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -77,7 +77,9 @@ def explain(
         among: names of the mistakes to try at all of them; None tries each where it can be made.
     """
     backward = any(is_derivative(one.site) for one in differences)
-    sound = _computed(evidence, evidence.sound, backward)
+    with torch.set_grad_enabled(backward):
+        graph = torch_graph.trace(_function(evidence, evidence.sound))
+    sound = _computed(evidence, evidence.sound, graph, backward)
     seen = {one.site: one for one in differing}
     found: list[list[tuple[int, Explanation]]] = [[] for _ in differences]
     for bug in MODEL_BUGS:
@@ -88,7 +90,7 @@ def explain(
         ]
         if not concerned or not bug.applies(evidence.inputs.form):
             continue
-        wrong = _with_bug(evidence, bug, backward)
+        wrong = _with_bug(evidence, bug, graph, backward)
         made = {i: _made(bug, differences[i], sound, wrong) for i in concerned}
         misfits = {side: _misfits(side, sound, wrong, seen) for side in _sides(made.values())}
         for i, explanations in made.items():
@@ -132,10 +134,10 @@ def _residual(one: np.ndarray, other: np.ndarray) -> float:
     return largest / scale if scale else math.inf if largest else 0.0
 
 
-def _with_bug(evidence: Evidence, bug: ModelBug, backward: bool) -> Arrays:
+def _with_bug(evidence: Evidence, bug: ModelBug, graph: torch_graph.Graph, backward: bool) -> Arrays:
     """What a reference with the mistake computes; nothing if the mistake cannot be made here."""
     try:
-        return _computed(evidence, planted(copy_of(evidence.sound), bug), backward)
+        return _computed(evidence, planted(copy_of(evidence.sound), bug), graph, backward)
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):
         return {}  # another form of encoder than the one it is made for
 
@@ -147,20 +149,26 @@ def copy_of(side: TorchSide) -> TorchSide:
     return other
 
 
-def _computed(evidence: Evidence, side: TorchSide, backward: bool) -> Arrays:
-    """What a reference computes from the failing reference's values, and backward from its cotangents."""
+def _function(evidence: Evidence, side: TorchSide) -> torch_graph.Function:
+    return lambda: torch.func.functional_call(side, dict(evidence.overrides), (evidence.inputs, run_torch))
 
-    def function() -> Any:
-        return torch.func.functional_call(side, dict(evidence.overrides), (evidence.inputs, run_torch))
 
+def _computed(evidence: Evidence, side: TorchSide, graph: torch_graph.Graph, backward: bool) -> Arrays:
+    """What a reference computes from the failing reference's values, and backward from its cotangents.
+
+    Args:
+        evidence: of the case.
+        side: the reference.
+        graph: of the sound one.
+        backward: whether derivatives are wanted.
+    """
     with torch.set_grad_enabled(backward):
-        graph = torch_graph.trace(function)
         given = {
             name: torch.from_numpy(value.copy()).requires_grad_(backward)
             for name, value in evidence.values.items()
             if np.isfinite(value).all()
         }
-        values = graph.replay(given)
+        values = graph.like(_function(evidence, side), given)
         found = {name: array(value) for name, value in values.items()}
         if not backward:
             return found

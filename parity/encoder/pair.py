@@ -171,6 +171,18 @@ class _Tracing:
             if site.name in self.theirs and feedable(site.value, self.theirs[site.name])
         }
 
+    @functools.cached_property
+    def pull_back(self) -> jax_graph.PullBack:
+        """Takes cotangents of any loss back through each stretch of ours, on the reference's values."""
+        return self.graph.replay_backward(self.params, self.jax_inputs, self.given)
+
+    @functools.cached_property
+    def sound(self) -> TorchSide:
+        """A reference without mistakes."""
+        sound = TorchSide(self.pair.form).double().eval()
+        self.pair.load(sound)
+        return sound
+
     def structure(self) -> Structure:
         """How our values depend on one another."""
         reads = dict(self.graph.reads) | backward.reads(self.graph, self.pair.table, self.losses)
@@ -181,9 +193,7 @@ class _Tracing:
         self, cotangents: Cotangents | None, differences: Sequence[Difference], differing: Sequence[Difference]
     ) -> list[tuple[Explanation, ...]]:
         """The known mistakes behind each difference; of derivatives, with the reference's cotangents of their loss."""
-        sound = TorchSide(self.pair.form).double().eval()
-        self.pair.load(sound)
-        evidence = Evidence(sound, self.inputs, self.overrides, self.theirs, cotangents)
+        evidence = Evidence(self.sound, self.inputs, self.overrides, self.theirs, cotangents)
         named = explain(evidence, differences, differing)
         return [
             one if difference.actual.size >= FEW else self._confirmed(evidence, difference.site, one)
@@ -197,7 +207,7 @@ class _Tracing:
         theirs = backward.of_torch(self.values, loss, {})[0]
         one = backward.Backward(loss, self.graph, self.pair.table)
         own = {site.name: site.value for site in self.ours}
-        ours = {site.name: site.value for site in one.replay(self.params, self.jax_inputs, self.given, theirs, own)}
+        ours = {site.name: site.value for site in one.replay(lambda: self.pull_back, theirs, own)}
         sites = {backward.name_of(loss, source): source for source in self.graph.reads[loss]}
         derivatives = [Difference(site, ours[site], theirs[source]) for site, source in sites.items() if site in ours]
         evidence = dataclasses.replace(evidence, cotangents=Cotangents(loss, theirs))
@@ -231,7 +241,7 @@ class _Tracing:
             theirs = backward.of_torch(self.values, loss, params)
             actual = one.ours(on_values, on_params)
             expected = one.theirs(*theirs)
-            again = functools.partial(one.replay, self.params, self.jax_inputs, self.given, theirs[0], own)
+            again = functools.partial(one.replay, lambda: self.pull_back, theirs[0], own)
             named = functools.partial(self.explain, Cotangents(loss, theirs[0]))
             yield Part(actual, expected, again, one.scales(theirs[0]), named)
             del on_values, on_params, actual, expected, theirs, again, named  # before the next loss's are made

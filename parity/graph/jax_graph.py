@@ -20,6 +20,7 @@ from parity.judge.sites import paths
 Params = dict[str, jax.Array]
 Values = dict[str, jax.Array]
 Visit = Callable[[str, jax.Array], jax.Array]
+PullBack = Callable[[Mapping[str, jax.Array]], tuple[Values, Params]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,22 +52,28 @@ class Graph:
         found = self._replay(params, inputs, dict(given))
         return {name: found[name] for name in self.names}
 
-    def replay_backward(
-        self, params: Params, inputs: Any, given: Mapping[str, jax.Array], cotangents: Mapping[str, jax.Array]
-    ) -> tuple[Values, Params]:
+    def replay_backward(self, params: Params, inputs: Any, given: Mapping[str, jax.Array]) -> PullBack:
         """Pulls cotangents of all values back through the stretches between them, each on what is given.
 
         Args:
             params: the parameters.
             inputs: the inputs.
             given: every value's, where there is one to give.
-            cotangents: one for every value, of the shape of what this side computes.
 
         Returns:
-            The cotangents that the values and the parameters get from the stretches that read them.
+            For every loss alike: takes a cotangent for every value, of the shape of what this side computes, to the
+            cotangents that the values and the parameters get from the stretches that read them.
         """
-        on_values, on_params = self._replay_backward(params, inputs, dict(given), dict(cotangents))
-        return self._with_aliases(on_values), on_params
+        # Equation by equation, going forward is most of it, and is done once.
+        local = None if self.whole else self._stretches(params, inputs, dict(given))
+
+        def pull_back(cotangents: Mapping[str, jax.Array]) -> tuple[Values, Params]:
+            cut = {name: cotangents[name] for name in self._cuts}
+            found = self._replay_backward(params, inputs, dict(given), cut) if local is None else local(cut)
+            on_params, on_values = found
+            return self._with_aliases(on_values), on_params
+
+        return pull_back
 
     def backward(self, params: Params, inputs: Any, losses: Sequence[str]) -> Iterator[tuple[Values, Params]]:
         """Cotangents of all values, and gradients of the parameters, for each of the values `losses`, all scalars.
@@ -120,17 +127,20 @@ class Graph:
         return self._prepared(self._replayed)
 
     @functools.cached_property
-    def _replay_backward(self) -> Callable[[Params, Any, Values, Values], tuple[Values, Params]]:
-        def run(params: Params, inputs: Any, given: Values, cotangents: Values) -> tuple[Values, Params]:
-            def stretches(params: Params, given: Values) -> Values:
-                found = self._replayed(params, inputs, given)
-                return {name: found[name] for name in self._cuts}
-
-            _, pull_back = jax.vjp(stretches, params, {name: given[name] for name in self._cuts if name in given})
-            on_params, on_values = pull_back({name: cotangents[name] for name in self._cuts})
-            return on_values, on_params
+    def _replay_backward(self) -> Callable[[Params, Any, Values, Values], tuple[Params, Values]]:
+        def run(params: Params, inputs: Any, given: Values, cotangents: Values) -> tuple[Params, Values]:
+            return self._stretches(params, inputs, given)(cotangents)
 
         return self._prepared(run)
+
+    def _stretches(self, params: Params, inputs: Any, given: Values) -> Callable[[Values], tuple[Params, Values]]:
+        """Runs every stretch forward; what it returns pulls cotangents of what they compute back through each."""
+
+        def stretches(params: Params, given: Values) -> Values:
+            found = self._replayed(params, inputs, given)
+            return {name: found[name] for name in self._cuts}
+
+        return jax.vjp(stretches, params, {name: given[name] for name in self._cuts if name in given})[1]
 
     @functools.cached_property
     def _backward(self) -> Callable[[Params, Any, tuple[str, ...], jax.Array], tuple[Params, Values]]:
@@ -154,8 +164,10 @@ class Graph:
             self._run(params, inputs, visit)
             return [found[loss] for loss in losses]
 
-        shapes = jax.eval_shape(self._replayed, params, inputs, {})
-        zeros = {name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in self._cuts}
+        zeros = {
+            name: jnp.zeros([one.aval.shape[axis] for axis in layout], one.aval.dtype)
+            for one, (name, layout) in self.places.items()
+        }
         return jax.vjp(perturbed, params, zeros)[1]
 
     def _prepared(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:

@@ -16,6 +16,8 @@ from parity.judge.sites import leaves, paths
 
 Values = dict[str, Tensor]
 Function = Callable[[], Any]  # () -> a tree of named tensors, as `parity.judge.sites.flatten` takes it
+_Calls = Mapping[int, Sequence[tuple[int, str]]]
+_SEVERAL = (tuple, list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,32 +31,55 @@ class Graph:
 
     function: Function
     names: tuple[str, ...]
-    calls: Mapping[int, Sequence[tuple[int, str]]]
+    calls: _Calls
 
     def replay(self, given: Mapping[str, Tensor]) -> Values:
         """Computes every value from what is given for those before it, or from its own where nothing is.
 
         What is given in another shape, as a program with a mistake may have it, is nothing that this one could use.
         """
+        return self._forced(given)[0]
+
+    def like(self, function: Function, given: Mapping[str, Tensor]) -> Values:
+        """`trace(function).replay(given)`: in one run if the same calls as here make its values, as they mostly do."""
+        try:
+            values, names, calls = dataclasses.replace(self, function=function)._forced(given)
+        except Exception:
+            # Given to another call than the one that makes the value. What the function itself raises, it raises again.
+            return trace(function).replay(given)
+        same = (names, calls) == (self.names, self.calls)
+        return values if same else trace(function).replay(given)
+
+    def _forced(self, given: Mapping[str, Tensor]) -> tuple[Values, tuple[str, ...], _Calls]:
+        """The values, their names, and which calls have made them."""
         with _Force(self.calls, given) as run:
             values = self.function()
-        named = dict(zip(self.names, leaves(values), strict=True))
-        return named | run.computed
+        names, found = paths(values), leaves(values)
+        calls = _makers(names, [run.stands_for.get(id(one), one) for one in found], run.calls)
+        return dict(zip(names, found, strict=True)) | run.computed, names, calls
 
 
 def trace(function: Function) -> Graph:
     """Runs a function once to find out which call makes which value."""
-    with _Record() as run:
+    with _Force({}, {}) as run:
         values = function()
-    places = {id(tensor): (call, index) for call, made in reversed(run.calls) for index, tensor in made}
-    calls: dict[int, list[tuple[int, str]]] = {}
-    names, taken = paths(values), set()
-    for name, tensor in zip(names, leaves(values), strict=True):
+    names = paths(values)
+    return Graph(function, names, _makers(names, leaves(values), run.calls))
+
+
+def _makers(
+    names: Sequence[str], tensors: Sequence[Tensor], calls: Sequence[tuple[int, list[tuple[int, Tensor]]]]
+) -> _Calls:
+    """Which call made each of some tensors first, of all that every call has computed."""
+    places = {id(tensor): (call, index) for call, made in reversed(calls) for index, tensor in made}
+    found: dict[int, list[tuple[int, str]]] = {}
+    taken = set()
+    for name, tensor in zip(names, tensors, strict=True):
         if id(tensor) in places and id(tensor) not in taken:
             taken.add(id(tensor))
             call, index = places[id(tensor)]
-            calls.setdefault(call, []).append((index, name))
-    return Graph(function, names, calls)
+            found.setdefault(call, []).append((index, name))
+    return found
 
 
 def backward(
@@ -80,41 +105,37 @@ def backward(
 
 
 def _tensors(result: Any) -> list[tuple[int, Tensor]]:
-    results = result if isinstance(result, tuple | list) else [result]
-    return [(index, one) for index, one in enumerate(results) if isinstance(one, Tensor)]
-
-
-class _Record(TorchFunctionMode):
-    """Keeps every result of every call, in order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[int, list[tuple[int, Tensor]]]] = []
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        self.calls.append((len(self.calls), _tensors(result)))
-        return result
+    if isinstance(result, Tensor):
+        return [(0, result)]
+    if not isinstance(result, _SEVERAL):
+        return []
+    return [(index, one) for index, one in enumerate(result) if isinstance(one, Tensor)]
 
 
 class _Force(TorchFunctionMode):
-    """Lets chosen calls hand on what is given."""
+    """Lets chosen calls hand on what is given, and keeps every result of every call, in order."""
 
-    def __init__(self, calls: Mapping[int, Sequence[tuple[int, str]]], given: Mapping[str, Tensor]) -> None:
+    def __init__(self, chosen: _Calls, given: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.calls, self.given = calls, given
+        self.chosen, self.given = chosen, given
         self.computed: Values = {}
+        self.calls: list[tuple[int, list[tuple[int, Tensor]]]] = []
+        self.stands_for: dict[int, Tensor] = {}  # id of what was handed on -> what was computed
         self.count = 0
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
-        made = self.calls.get(self.count, ())
+        call = self.count
         self.count += 1
-        for index, name in made:
-            several = isinstance(result, tuple | list)
+        if made := _tensors(result):
+            self.calls.append((call, made))
+        for index, name in self.chosen.get(call, ()):
+            several = isinstance(result, _SEVERAL)
             computed = result[index] if several else result
             self.computed[name] = computed
             given = self.given.get(name, computed)
             handed_on = given if given.shape == computed.shape else computed
+            if handed_on is not computed:
+                self.stands_for[id(handed_on)] = computed
             result = type(result)([*result[:index], handed_on, *result[index + 1 :]]) if several else handed_on
         return result

@@ -110,13 +110,13 @@ def test_backward_of_every_stretch_alone(graph, params, inputs):
     values = graph.replay(params, inputs, {})
     [(on_values, on_params)] = graph.backward(params, inputs, ["loss"])
     cotangents = on_values | {"loss": jnp.ones(())}
-    locally, gradients = graph.replay_backward(params, inputs, values, cotangents)
+    locally, gradients = graph.replay_backward(params, inputs, values)(cotangents)
     for name in ("key", "turned", "bent", "output"):
         np.testing.assert_allclose(locally[name], on_values[name], rtol=1e-13)
     for name, grad in on_params.items():
         np.testing.assert_allclose(gradients[name], grad, rtol=1e-13)
     doubled = cotangents | {"turned": 2 * cotangents["turned"]}
-    locally, gradients = graph.replay_backward(params, inputs, values, doubled)
+    locally, gradients = graph.replay_backward(params, inputs, values)(doubled)
     np.testing.assert_allclose(locally["key"], 2 * on_values["key"], rtol=1e-13)
     np.testing.assert_allclose(locally["turned"], on_values["turned"], rtol=1e-13)
     np.testing.assert_allclose(gradients["kernel"], on_params["kernel"], rtol=1e-13)

@@ -68,3 +68,41 @@ def test_backward_is_the_gradient(function):
     torch.testing.assert_close(on_params["kernel"], X.T @ torch.cat((slope * values["high"], slope * values["low"]), 1))
     torch.testing.assert_close(on_values["bent"], torch.ones_like(values["bent"]))
     assert not on_values["given"].any(), "a constant passes nothing on"
+
+
+OTHER = {  # another function of the same names, and how often it is run
+    "of the same calls": (lambda low, high: (low * high).sin(), 1),
+    "with a call more": (lambda low, high: (low * high * 2).tanh(), 3),
+    "with a call less": (lambda low, high: low.tanh(), 3),
+    "with a call that does nothing in another's place": (lambda low, high: low.mul(high).to(torch.float64), 3),
+    "of which a shape is asked where a value is made": (lambda low, high: (low * high * high.shape[0]).tanh(), 3),
+}
+
+
+@pytest.mark.parametrize(("bend", "runs"), OTHER.values(), ids=OTHER)
+def test_a_function_like_it_is_fed_in_one_run_where_the_same_calls_make_its_values(function, bend, runs):
+    count = 0
+
+    def other():
+        nonlocal count
+        count += 1
+        low, high = (X @ KERNEL).chunk(2, dim=-1)
+        bent = bend(low, high)
+        return Values(X, low, high, bent, bent.to(torch.float64), bent.sum())
+
+    own = function()
+    given = {name: value.detach() + 1 for name, value in own._asdict().items()}
+    found = torch_graph.trace(function).like(other, given)
+    assert count == runs
+    expected = torch_graph.trace(other).replay(given)
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+
+
+def test_what_a_function_like_it_raises_is_raised(function):
+    def broken():
+        raise IndexError("none of mine")
+
+    with pytest.raises(IndexError, match="none of mine"):
+        torch_graph.trace(function).like(broken, {})
