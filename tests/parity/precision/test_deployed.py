@@ -27,7 +27,7 @@ from parity.report.text import headline, render
 
 VARIANTS = variants()
 BUGS = {bug.name: bug for bug in PRECISION_BUGS}
-FAST = ("post", "modernbert")
+FAST = ("modernbert",)
 
 
 def subset(name: str):
