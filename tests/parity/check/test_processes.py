@@ -54,7 +54,7 @@ def test_only_this_process_hears_of_an_interrupt():
 
 @pytest.fixture
 def interruptible():
-    """Python's own answer to Ctrl-C: a shell has what it runs in the background ignore it, and this may be such a run."""
+    """Python's own answer to Ctrl-C, which a shell has ignored by what it runs in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
