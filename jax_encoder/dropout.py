@@ -4,9 +4,9 @@ No module holds random state. Whoever has the key of a step can draw the masks a
 repeated in another framework with the same ones, and how the backward pass comes by them: no mask is ever stored.
 
 A value stays or goes by 32 bits, a hash of its place's key and its own number. The hash is `lowbias32` of
-https://github.com/skeeto/hash-prospector, which bijects 32 bits by two products and three shifts, applied twice, with
-one half of the key before each. Its published bias is 0.1076: among its kind the least that a search over constants
-has found. Written out on the numbers of an array it becomes a part of the loop that reads the mask.
+https://github.com/skeeto/hash-prospector, which bijects 32 bits by two products and three shifts, applied twice: one
+half of the key is added before, the other mixed in between. Its published bias is 0.1076, among its kind the least that
+a search over constants has found. Written out on the numbers of an array it is part of the loop that reads the mask.
 """
 
 import math
@@ -105,8 +105,8 @@ def _bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "..."]:
         words = jax.vmap(lambda row: _halves(jax.random.fold_in(key, row)))(numbers)
         first, second = (word.reshape(*rows, *(1,) * (len(shape) - leading)) for word in words)
     else:
-        first, second = _halves(key)
-    return _hashed(_numbers(shape, leading), first, second)
+        first, second = (half.reshape((1,) * len(shape)) for half in _halves(key))
+    return _hashed(_counted(first, shape, leading), second)
 
 
 def _halves(key: Key[Array, ""]) -> tuple[UInt32[Array, ""], UInt32[Array, ""]]:
@@ -115,22 +115,22 @@ def _halves(key: Key[Array, ""]) -> tuple[UInt32[Array, ""], UInt32[Array, ""]]:
     return first, second
 
 
-def _numbers(shape: tuple[int, ...], leading: int) -> UInt32[Array, "..."]:
-    """Of every entry its number within the trailing axes, by axis: then an array over devices needs none of another."""
-    numbers = jnp.zeros(shape, jnp.uint32)
+def _counted(start: UInt32[Array, "..."], shape: tuple[int, ...], leading: int) -> UInt32[Array, "..."]:
+    """Numbers the entries within the trailing axes, from the first half of a key on.
+
+    Axis by axis, so that an array over devices needs nothing of another; and each sum begins with the key's half, or a
+    loop over layers would have the numbers made before it, and read from memory in every layer.
+    """
     for axis in range(leading, len(shape)):
-        if shape[axis] == 1:
-            continue  # its stride may be more than 32 bits hold
-        along = jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
-        numbers = numbers + along * jnp.asarray(math.prod(shape[axis + 1 :]), jnp.uint32)
-    return numbers
+        stride = math.prod(shape[axis + 1 :]) % _WORDS  # one that is no 32 bits is that of an axis with one index
+        along = jnp.arange(shape[axis], dtype=jnp.uint32) * jnp.asarray(stride, jnp.uint32)
+        start = start + along.reshape(*(1,) * axis, -1, *(1,) * (len(shape) - axis - 1))
+    return start
 
 
-def _hashed(
-    numbers: UInt32[Array, "..."], first: UInt32[Array, "..."], second: UInt32[Array, "..."]
-) -> UInt32[Array, "..."]:
-    """A number's word for the two halves of a key."""
-    return _mixed(_mixed(numbers ^ first) ^ second)
+def _hashed(numbers: UInt32[Array, "..."], second: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    """The word of a number that the first half of a key was added to."""
+    return _mixed(_mixed(numbers) ^ second)
 
 
 def _mixed(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:

@@ -86,6 +86,7 @@ def _run(command: PretrainConfig | Resume | Export) -> int:
 
     from rich.console import Console
 
+    from jax_encoder.training.compilation import keep_programs
     from jax_encoder.training.loop import train
     from jax_encoder.training.prepare import prepare
     from jax_encoder.training.run_folder import RunFolder, resume_command
@@ -103,6 +104,7 @@ def _run(command: PretrainConfig | Resume | Export) -> int:
         session = prepare(command, console)
     else:
         session = open_session(RunFolder.open(Path(command.run)))
+        keep_programs(console)
     outcome = train(session, console)
     if outcome.stopped_by:
         console.print(

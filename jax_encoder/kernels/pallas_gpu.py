@@ -4,6 +4,10 @@ https://arxiv.org/abs/2307.08691.
 Axes: B batch, N num_heads, G num_key_value_heads, T query position, S key position, H head_dim.
 """
 
+import functools
+import importlib.util
+import warnings
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -16,10 +20,21 @@ BLOCK = 128
 _STAGES = 2
 
 
+@functools.cache
+def available() -> bool:
+    """Whether this release of JAX has the kernel: jax 0.12 says that it will go."""
+    try:
+        return importlib.util.find_spec("jax.experimental.pallas.ops.gpu.attention") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def attend_by(interpret: bool) -> Attend:
     """The kernel, or its meaning run by Pallas' interpreter on any device."""
     # Here, so that who needs no kernel need not wait for Pallas.
-    from jax.experimental.pallas.ops.gpu.attention import BlockSizes, mha
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # jax 0.12 is about to drop it
+        from jax.experimental.pallas.ops.gpu.attention import BlockSizes, mha
 
     def attend(
         query_BNTH: Float[Array, "B N T H"],

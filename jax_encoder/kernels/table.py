@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 from jax_encoder.config import EncoderConfig
 from jax_encoder.kernels import blocks, einsum, pallas_gpu, splash_tpu
 from jax_encoder.kernels.sight import Attend
+from jax_encoder.kernels.trial import trial
 
 AUTO, EINSUM = "auto", "einsum"
 
@@ -52,12 +53,14 @@ class Implementation(NamedTuple):
         platforms: that it runs on.
         refuses: why it cannot compute a layer.
         worse: why it is not worth taking by itself, where it can.
+        tried: whether it is tried on the device before it is taken by itself.
     """
 
     attend: Callable[[bool], Attend]
     platforms: tuple[str, ...]
     refuses: Callable[[Layer], _Reason]
     worse: Callable[[Layer], _Reason]
+    tried: bool = False
 
 
 class Choice(NamedTuple):
@@ -107,7 +110,7 @@ def _pallas_refuses(layer: Layer) -> _Reason:
         return "the kernel sums in float32"
     if layer.head_dim < 16:
         return f"heads of {layer.head_dim} are too small for its products, at least 16"
-    return _rows_refuse(layer)
+    return _rows_refuse(layer) or ("" if pallas_gpu.available() else "this release of JAX has no such kernel")
 
 
 def _pallas_worse(layer: Layer) -> _Reason:
@@ -130,8 +133,8 @@ def _never(layer: Layer) -> _Reason:
 EVERYWHERE = ("cpu", "gpu", "tpu")
 # In the order in which they are tried; the last takes everything.
 IMPLEMENTATIONS: Mapping[str, Implementation] = {
-    "pallas": Implementation(pallas_gpu.attend_by, ("gpu",), _pallas_refuses, _pallas_worse),
-    "splash": Implementation(splash_tpu.attend_by, ("tpu",), _splash_refuses, _splash_worse),
+    "pallas": Implementation(pallas_gpu.attend_by, ("gpu",), _pallas_refuses, _pallas_worse, tried=True),
+    "splash": Implementation(splash_tpu.attend_by, ("tpu",), _splash_refuses, _splash_worse, tried=True),
     "windows": Implementation(lambda _: blocks.windows, EVERYWHERE, _windows_refuse, _windows_worse),
     "rows": Implementation(lambda _: blocks.rows, EVERYWHERE, _rows_refuse, _rows_worse),
     EINSUM: Implementation(lambda _: einsum.attend, EVERYWHERE, _never, _never),
@@ -155,11 +158,18 @@ def choose(layer: Layer, asked: str = AUTO, *, interpret: bool = False) -> Choic
     against: list[_Reason] = []
     for name, one in IMPLEMENTATIONS.items():
         if layer.platform in one.platforms:
-            why = one.refuses(layer) or one.worse(layer)
+            why = one.refuses(layer) or one.worse(layer) or _failed(one, layer)
             if not why:
                 return Choice(name, "; ".join(dict.fromkeys(against)), layer.window)
             against.append(why)
     raise AssertionError("einsum takes everything")
+
+
+def _failed(one: Implementation, layer: Layer) -> _Reason:
+    """What a trial on the device says; nothing where programs are made for another one."""
+    if not one.tried or layer.platform != _here():
+        return ""
+    return trial(one.attend, layer.dtype, layer.head_dim, layer.window)
 
 
 def _impossible(one: Implementation, layer: Layer, interpret: bool) -> _Reason:
@@ -222,8 +232,10 @@ def made_for(platform: str) -> Iterator[None]:
 
 def platform() -> str:
     """What programs are made for: "cpu", "gpu" or "tpu"."""
-    if (other := _MADE_FOR.get()) is not None:
-        return other
+    return _MADE_FOR.get() or _here()
+
+
+def _here() -> str:
     device = jax.config.jax_default_device  # type: ignore[attr-defined]  # made when jax is imported
     found = jax.default_backend() if device is None else getattr(device, "platform", device)
     return {"cuda": "gpu", "rocm": "gpu"}.get(str(found), str(found))

@@ -4,6 +4,7 @@ import math
 import time
 from collections import deque
 from contextlib import closing
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from jax_encoder.data.masking import Batch
 from jax_encoder.kernels import table
 from jax_encoder.params import Params
 from jax_encoder.training import metrics
+from jax_encoder.training.compilation import compiling
 from jax_encoder.training.config import DRAWN_SINCE
 from jax_encoder.training.display import Display
 from jax_encoder.training.evaluation import evaluate
@@ -57,11 +59,17 @@ def train(session: Session, console: Console) -> Outcome:
                 highlight=False,
                 soft_wrap=True,
             )
+        with compiling(console, "the training step"):
+            step = session.program.step.lower(state, _batch(session, start)).compile()
         with (
             closing(metrics.MetricsLog(session.folder.metrics, session.folder.tensorboard, step=start)) as log,
             Display(console, steps=session.config.steps, start=start) as display,
         ):
-            return _Loop(session, log, display).run(state, interrupt)
+            return _Loop(session, log, display).run(step, state, interrupt)
+
+
+def _batch(session: Session, step: int) -> Batch:
+    return jax.device_put(session.batches.batch(step))
 
 
 def _attention(session: Session) -> str:
@@ -100,12 +108,12 @@ class _Loop:
         self.session, self.log, self.display = session, log, display
         self.clock = _Clock(metrics.training_seconds(session.folder.metrics))
         self.pending: deque[tuple[int, StepMetrics]] = deque()
+        self.evaluated = False
 
-    def run(self, state: TrainState, interrupt: Interrupt) -> Outcome:
+    def run(self, compiled: jax.stages.Compiled, state: TrainState, interrupt: Interrupt) -> Outcome:
         config, start = self.session.config, int(state.step)
-        compiled = self.session.program.step.lower(state, self._batch(start)).compile()
         self.clock.resume()
-        with closing(prefetch(self._batch, start=start, stop=config.steps)) as batches:
+        with closing(prefetch(partial(_batch, self.session), start=start, stop=config.steps)) as batches:
             for step, batch in enumerate(batches, start + 1):
                 state, measured = compiled(state, batch)
                 self.pending.append((step, measured))
@@ -126,9 +134,6 @@ class _Loop:
                     break
         return Outcome(step, None if step == config.steps else interrupt.name)
 
-    def _batch(self, step: int) -> Batch:
-        return jax.device_put(self.session.batches.batch(step))
-
     def _record(self, *, leave: int) -> None:
         """Reads, checks and writes the metrics of all steps but the last `leave`; waits until they are done."""
         while len(self.pending) > leave:
@@ -146,6 +151,10 @@ class _Loop:
             self.display.step(step, values)
 
     def _evaluate(self, step: int, params: Params) -> None:
+        if not self.evaluated:
+            with compiling(self.display.console, "the evaluation", spinner=False):
+                jax.block_until_ready(self.session.program.evaluate(params, self.session.held_out[0]))
+            self.evaluated = True
         values = evaluate(self.session.program, params, self.session.held_out)._asdict()
         self.log.write("held_out", step, values)
         self.display.note(f"step {step}: held-out loss {values['loss']:.3f}, accuracy {values['accuracy']:.1%}")

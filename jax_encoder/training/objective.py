@@ -6,8 +6,8 @@ Reference: Devlin et al. (2019), section 3.1, https://arxiv.org/abs/1810.04805
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
@@ -37,11 +37,33 @@ def cross_entropy_sums(
     """
     wide = at_least_float32(logits_BKV.dtype)
     logits_BKV, weights_BK = logits_BKV.astype(wide), weights_BK.astype(wide)
-    losses_BK = optax.softmax_cross_entropy_with_integer_labels(logits_BKV, labels_BK)
+    losses_BK = _cross_entropy(logits_BKV, labels_BK)
     # Not argmax: on a processor it takes as long as a third of the decoder's product, a maximum next to nothing.
     label_BK1 = jnp.take_along_axis(logits_BKV, labels_BK[:, :, None], axis=-1)
     hits_BK = label_BK1[:, :, 0] >= logits_BKV.max(axis=-1)
     return LossSums((losses_BK * weights_BK).sum(), (hits_BK.astype(wide) * weights_BK).sum(), weights_BK.sum())
+
+
+@jax.custom_vjp
+def _cross_entropy(logits_BKV: Float[Array, "B K V"], labels_BK: Int[Array, "B K"]) -> Float[Array, "B K"]:
+    return _forward(logits_BKV, labels_BK)[0]
+
+
+def _forward(logits_BKV: Array, labels_BK: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    total_BK = jax.nn.logsumexp(logits_BKV, axis=-1)
+    label_BK1 = jnp.take_along_axis(logits_BKV, labels_BK[:, :, None], axis=-1)
+    return total_BK - label_BK1[:, :, 0], (logits_BKV, labels_BK, total_BK)
+
+
+def _backward(kept: tuple[Array, Array, Array], cotangent_BK: Array) -> tuple[Array, None]:
+    # In one pass: derived step by step, it writes logits twice more and scatters ones into a third.
+    logits_BKV, labels_BK, total_BK = kept
+    word_11V = jnp.arange(logits_BKV.shape[-1], dtype=labels_BK.dtype)[None, None]
+    label_BKV = (labels_BK[:, :, None] == word_11V).astype(logits_BKV.dtype)
+    return (jnp.exp(logits_BKV - total_BK[:, :, None]) - label_BKV) * cotangent_BK[:, :, None], None
+
+
+_cross_entropy.defvjp(_forward, _backward)
 
 
 def loss_sums(

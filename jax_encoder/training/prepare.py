@@ -14,6 +14,7 @@ from jax_encoder.data.packing import Rows, left_out, load_rows, pack, save_rows
 from jax_encoder.data.tokenizer_report import TokenizerReport, tokenizer_report
 from jax_encoder.data.tokenizer_training import train_tokenizer
 from jax_encoder.training.choose import choose_encoder, fit_vocabulary, row_length
+from jax_encoder.training.compilation import compiling, keep_programs
 from jax_encoder.training.config import PretrainConfig, TextOptions
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Session, open_session
@@ -50,7 +51,10 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
         vocabulary = tokenizer.vocabulary_of(text.tokenizer)
         baselines = baseline_losses(load_rows(folder.rows, "train"), session.held_out, vocabulary)
     folder.write_json(folder.baselines, baselines._asdict())
-    session.checkpoints.save(session.program.init())
+    keep_programs(console)
+    with compiling(console, "the initial parameters"):
+        state = session.program.init()
+    session.checkpoints.save(state)
     return session
 
 

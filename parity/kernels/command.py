@@ -28,12 +28,9 @@ class Kernels(output.Output):
         return self.conclude(self._check())
 
     def _check(self) -> Report:
-        from parity.kernels.runs import check_kernels
+        from parity.kernels.runs import check_kernels, planned
 
-        with output.progress(1) as advance:
-            return check_kernels(
-                implementations=self.implementation or None,
-                cases=self.case or None,
-                dtypes=self.dtype or None,
-                progress=lambda implementation, case: advance(f"{implementation}, {case}"),
-            )
+        asked = self.implementation or None, self.case or None, self.dtype or None
+        names, parts = planned(*asked)
+        with output.progress(len(names) + len(parts)) as advance:
+            return check_kernels(*asked, progress=lambda implementation, case: advance(f"{implementation}, {case}"))

@@ -28,10 +28,10 @@ DTYPES = ("float64", *DIGITS)
 
 
 def check_kernels(
-    *,
     implementations: Sequence[str] | None = None,
     cases: Sequence[str] | None = None,
     dtypes: Sequence[str] | None = None,
+    *,
     progress: Progress = lambda implementation, case: None,
 ) -> Report:
     """Compares every chosen implementation with the reference, forward and backward, and lowers it for its devices.
@@ -41,27 +41,40 @@ def check_kernels(
     Raises:
         UsageError: a name is unknown.
     """
-    names = choose("implementation", implementations, table.IMPLEMENTATIONS)
-    cases, dtypes = choose("case", cases, CASES), choose("dtype", dtypes, DTYPES)
+    names, parts = planned(implementations, cases, dtypes)
     runs: list[Run] = []
     precision: list[PrecisionRun] = []
-    for dtype in dtypes:
+    for name, case, dtype in parts:
+        progress(f"{name} in {dtype}", case)
         with in_dtype(dtype), jax.default_matmul_precision("highest"):
-            for name in names:
-                for case in cases:
-                    if _taken(name, CASES[case], dtype):
-                        progress(f"{name} in {dtype}", case)
-                        if dtype == "float64":
-                            runs.append(attempt(name, case, functools.partial(run_semantic, name, case)))
-                        else:
-                            precision.append(_run_deployed(name, case, dtype))
+            if dtype == "float64":
+                runs.append(attempt(name, case, functools.partial(run_semantic, name, case)))
+            else:
+                precision.append(_run_deployed(name, case, dtype))
     for name in names:
         progress(name, "lowered")
         runs += lowering.runs(name)
     with EncoderSubject().session():
-        environment = {**EncoderSubject().environment(), "dtype": ", ".join(dtypes)}
+        environment = {
+            **EncoderSubject().environment(),
+            "dtype": ", ".join(dict.fromkeys(dtype for _, _, dtype in parts)),
+        }
     subject = "implementations of attention in jax_encoder against torch_ref's arithmetic"
     return Report(subject, SEMANTIC, environment, tuple(runs), tuple(precision))
+
+
+def planned(
+    implementations: Sequence[str] | None, cases: Sequence[str] | None, dtypes: Sequence[str] | None
+) -> tuple[Sequence[str], list[tuple[str, str, str]]]:
+    """The implementations that are asked for, and what each is to run: itself, a case that it takes, and a dtype.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    names = choose("implementation", implementations, table.IMPLEMENTATIONS)
+    cases, dtypes = choose("case", cases, CASES), choose("dtype", dtypes, DTYPES)
+    every = ((name, case, dtype) for dtype in dtypes for name in names for case in cases)
+    return names, [part for part in every if _taken(part[0], CASES[part[1]], part[2])]
 
 
 def _taken(name: str, shape: Shape, dtype: str) -> bool:

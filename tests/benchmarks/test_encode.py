@@ -1,12 +1,14 @@
-"""The benchmark of sentence vectors: real sentences, both sides, and their ratio."""
+"""The benchmark of sentence vectors: real sentences, and every peer in a line."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 
 import benchmarks.__main__
-from benchmarks.encode import sentences
+from benchmarks import comparison
+from benchmarks.encode import PEERS, line, sentences
 from jax_encoder.errors import InputError
 
 
@@ -21,16 +23,20 @@ def test_the_benchmarks_sentences_are_real_and_always_the_same():
 
 def test_a_benchmark_of_nothing_is_refused(capsys):
     assert benchmarks.__main__.main(["encode", "--texts=0"]) == 2
-    assert capsys.readouterr().err == (
-        "python -m benchmarks: --texts, --repetitions and --batch-size must be at least 1\n"
-    )
+    assert capsys.readouterr().err == "python -m benchmarks: --texts and --batch-size must be at least 1\n"
+
+
+def test_a_peer_that_is_not_there_is_said_not_to_be():
+    said = line({"peer": "somebody", "missing": ["no_such"]})
+    assert said == "somebody: not installed (no_such): pip install --group bench"
 
 
 @pytest.mark.slow
-def test_the_benchmark_names_both_sides_and_their_ratio(capsys):
-    assert benchmarks.__main__.main(["encode", "--texts=6", "--repetitions=1"]) == 0
-    out = capsys.readouterr().out
-    assert re.search(r"^jax-encoder \(jax .*\): first run .* s, not counted$", out, re.MULTILINE)
-    assert re.search(r"^sentence-transformers .*: median [\d,]+ sentences/s \(.*, n = 1\)$", out, re.MULTILINE)
-    assert re.search(r"^ratio of the medians \d+\.\d\d, of the fastest runs \d+\.\d\d$", out, re.MULTILINE)
-    assert float(re.search(r"1 - cosine between the two: (.*)", out)[1]) <= 1e-6
+def test_both_sides_encode_the_same_and_have_a_ratio(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.encode.PEERS", PEERS[:1])
+    file = tmp_path / "figures.json"
+    assert benchmarks.__main__.main(["encode", "--texts=6", "--seconds=0", f"--json={file}"]) == 0
+    assert re.search(r"^sentence-transformers: [\d,]+ sentences/s, ours [\d,]+: ratio ", capsys.readouterr().out, re.M)
+    (one,) = json.loads(file.read_text())["peers"]
+    assert one["distance"] <= 1e-6
+    assert comparison.ratio(one) > 0

@@ -82,7 +82,7 @@ def test_the_command_writes_a_section_for_each_file(tmp_path, capsys):
     [
         (None, "cannot be read: No such file or directory"),
         ("{", "is not JSON: "),
-        ("[]", "is not what `python -m benchmarks gpu --json` writes"),
+        ("[]", "is not what a command of `python -m benchmarks` writes with --json"),
         (json.dumps(RESULT | {"tiny": True}), "was made with --tiny: such figures measure nothing"),
     ],
 )

@@ -25,7 +25,7 @@ def mixed(word: int) -> int:
 def hashed(key, shape) -> np.ndarray:
     """All words of a key, one after the other."""
     first, second = map(int, jax.random.bits(key, (2,), jnp.uint32))
-    words = [mixed(mixed(number ^ first) ^ second) for number in range(int(np.prod(shape)))]
+    words = [mixed(mixed((number + first) % 2**32) ^ second) for number in range(int(np.prod(shape)))]
     return np.array(words, np.uint64).reshape(shape)
 
 
@@ -127,4 +127,4 @@ def test_more_than_2_to_the_32_entries():
 
 def hashed_at(key, numbers) -> np.ndarray:
     first, second = map(int, jax.random.bits(key, (2,), jnp.uint32))
-    return np.array([mixed(mixed(number ^ first) ^ second) for number in numbers], np.uint32)
+    return np.array([mixed(mixed((number + first) % 2**32) ^ second) for number in numbers], np.uint32)

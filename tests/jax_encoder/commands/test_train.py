@@ -211,7 +211,8 @@ def test_killed_and_resumed_is_the_run_without_the_kill(tmp_path, corpus, whole,
     process.kill()
     process.communicate()
     assert len(lines(run)) < 200
-    finish(start(["resume", str(run)]))
+    said = finish(start(["resume", str(run)]))
+    assert "\nprograms   the training step: kept from an earlier run, ready in " in f"\n{said}"
     assert lines(run) == lines(whole)
     assert lines(run)[-1]["step"] == 200
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
+from jax_encoder.errors import InputError
 from jax_encoder.huggingface import publish
 from jax_encoder.params import named
 from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig, TextOptions
@@ -94,6 +95,15 @@ def test_the_runs_own_text_is_compared_with_the_libraries(exportable, monkeypatc
     otherwise = text.with_text_of_run(plain, exportable)
     assert otherwise.verdict is Verdict.FAIL_SEMANTIC
     assert "the verdict was PASS and is FAIL semantic" in differences(found_with(found), found_with(otherwise))[0]
+
+
+def test_a_run_that_no_family_can_express_is_told_without_its_text(tmp_path, monkeypatch):
+    def refused(run, to):
+        raise InputError("no published family has an encoder like this:\n  bert: no")
+
+    monkeypatch.setattr(text, "export_run", refused)
+    (told,) = text.with_text_of_run(Report("a run", SEMANTIC, {}, ()), tmp_path).preflight
+    assert told.warning == "the text of this folder was not checked: no published family has an encoder like this"
 
 
 def test_what_our_texts_cannot_show_is_told_and_not_held_against_a_run(tmp_path, monkeypatch):

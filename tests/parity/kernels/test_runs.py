@@ -2,6 +2,7 @@
 
 import pytest
 
+from parity.cli import main
 from parity.errors import UsageError
 from parity.judge.verdict import Verdict, judge
 from parity.kernels import lowering
@@ -60,6 +61,13 @@ def test_a_planted_mistake_is_caught_located_and_named(name):
 def test_a_matrix_that_could_not_show_a_window_says_so():
     assert not any(inadequacies(shape) for shape in CASES.values())
     assert inadequacies(Shape(1, 1, 32, 200)) == ("no document is longer than two windows",)
+
+
+def test_the_command_prints_the_report(no_lowering, capsys):
+    asked = ["--implementation", "windows", "--case", "heads of 128, window 7", "--dtype", "float64"]
+    assert main(["kernels", *asked]) == 0
+    assert capsys.readouterr().out.startswith("parity PASS: 1 variant x 1 case, 4 comparisons; worst relative error ")
+    assert main(["kernels", "--dtype", "float16"]) == 2
 
 
 def test_unknown_names_are_refused():
