@@ -106,7 +106,7 @@ class Backward:
         """
         readers = _readers(self.graph)
         found = {name: [one for one in readers[name] if one in theirs] for name in self.values}
-        for ours, names in _torch_names(self.table).items():
+        for ours, names in self.table.torch_names.items():
             for name in names:
                 found[name] = [one for one in self.graph.readers[ours] if one in theirs and _same_layer(name, one)]
         scales: dict[str, float] = {}
@@ -120,7 +120,7 @@ class Backward:
 
     def _gradients(self, grads: Arrays) -> list[Site]:
         reached = _reached(self.graph, self.loss)
-        ours = _torch_names(self.table)
+        ours = self.table.torch_names
         used = {
             name
             for param, names in ours.items()
@@ -148,7 +148,7 @@ def reads(graph: jax_graph.Graph, table: Table, losses: Sequence[str]) -> dict[s
     """What each derivative is computed from: the derivatives by the values that read the value or parameter."""
     readers = _readers(graph)
     readers |= {name: [root, *readers[root]] for name, root in graph.aliases.items()}
-    for ours, names in _torch_names(table).items():
+    for ours, names in table.torch_names.items():
         for name in names:
             readers[name] = [one for one in graph.readers[ours] if _same_layer(name, one)]
     return {
@@ -178,10 +178,6 @@ def _reached(graph: jax_graph.Graph, loss: str) -> frozenset[str]:
     return frozenset(found | {name for name, root in graph.aliases.items() if root in found})
 
 
-def _torch_names(table: Table) -> dict[str, tuple[str, ...]]:
-    return {name: row.torch_names(name) for name, row in table.rows.items()}
-
-
 def _same_layer(param: str, value: str) -> bool:
     """Whether a value may be computed from a layer's parameter; parameters outside of layers may enter anywhere."""
     layer = re.search(r"layers\.\d+\.", param)
@@ -190,5 +186,5 @@ def _same_layer(param: str, value: str) -> bool:
 
 def _largest(values: np.ndarray) -> float:
     """0 where it cannot be told: what is not finite fails without a scale."""
-    largest = float(np.abs(values).max(initial=0.0))
+    largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
     return largest if np.isfinite(largest) else 0.0

@@ -4,6 +4,7 @@ A table is data: one row per kind of parameter. Which kinds there are, the bindi
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -61,6 +62,11 @@ class Table:
     jax_shapes: Shapes
     torch_shapes: Shapes
 
+    @functools.cached_property
+    def torch_names(self) -> dict[str, tuple[str, ...]]:
+        """What each of JAX's parameters is called in torch: one name, or one per layer."""
+        return {name: row.torch_names(name) for name, row in self.rows.items()}
+
     def to_torch(self, jax_params: Arrays) -> dict[str, np.ndarray]:
         """Renames and lays out every parameter; values and dtypes stay.
 
@@ -72,7 +78,7 @@ class Table:
         torch_params = {}
         for name, row in self.rows.items():
             layers = jax_params[name][None] if row.layers is None else jax_params[name]
-            for torch_name, layer in zip(row.torch_names(name), layers, strict=True):
+            for torch_name, layer in zip(self.torch_names[name], layers, strict=True):
                 torch_params[torch_name] = _lay_out(row.to_torch, layer, f"JAX's {name}")
         _require("torch", _shapes(torch_params), self.torch_shapes)
         return torch_params

@@ -20,6 +20,7 @@ _LIKE_FILL = -1e3
 
 Index = tuple[int, ...]
 Number = bool | int | float
+Both = tuple[np.ndarray, np.ndarray]
 
 
 class Comparison(NamedTuple):
@@ -103,12 +104,11 @@ def compare(
 
 def _not_comparable(actual: np.ndarray, expected: np.ndarray, dtype: np.dtype | None) -> str:
     """What is wrong with the arrays as wholes, or nothing."""
-    sides = f"JAX gives {_describe(actual)}, torch gives {_describe(expected)}"
     for side, array in (("JAX", actual), ("torch", expected)):
         if type(array) is not np.ndarray:
             return f"{side} gives a {type(array).__name__}, which may hide entries; must be a plain array"
     if actual.dtype != expected.dtype or actual.shape != expected.shape:
-        return sides
+        return f"JAX gives {_describe(actual)}, torch gives {_describe(expected)}"
     if expected.dtype.kind not in "fbiu":
         return f"{expected.dtype} cannot be compared: must be float, integer or bool"
     if expected.dtype.kind == "f" and dtype is not None and expected.dtype != dtype:
@@ -141,6 +141,10 @@ def _exact(site: str, actual: np.ndarray, expected: np.ndarray) -> Comparison:
 def _relative(at: Comparison, actual: np.ndarray, expected: np.ndarray, least: float) -> Comparison:
     """Floats: the largest difference, relative to the largest expected magnitude outside a mask's fill."""
     lowest = np.finfo(expected.dtype).min
+    ends = [array.min() for array in (actual, expected)] + [array.max() for array in (actual, expected)]
+    # Nearly all arrays are such; there is nothing to leave out of them, which would copy them.
+    if all(map(np.isfinite, ends)) and min(ends) > lowest:
+        return _measured(at, (actual, expected), (actual, expected), least)
     fill = expected == lowest
     wrong = np.asarray(~(np.isfinite(actual) & np.isfinite(expected)))
     if wrong.any():
@@ -151,18 +155,25 @@ def _relative(at: Comparison, actual: np.ndarray, expected: np.ndarray, least: f
     kept = expected[~fill]
     if kept.size == 0:
         return at._replace(error=0.0)
-    fills = unknown_fill(kept) or unknown_fill(actual[~fill])
+    return _measured(at, (actual, expected), (actual[~fill], kept), least)
+
+
+def _measured(at: Comparison, both: Both, kept: Both, least: float) -> Comparison:
+    """The largest difference of finite arrays; `kept` is what no fill is in."""
+    (actual, expected), (ours, theirs) = both, kept
+    fills = unknown_fill(theirs) or unknown_fill(ours)
     if fills:
         return at._replace(problem=fills)
+    low, high = theirs.min(), theirs.max()
     with np.errstate(over="ignore"):
         difference = np.asarray(np.abs(actual - expected))
-        spread = float(kept.max() - kept.min())
-    scale, worst = max(float(np.abs(kept).max()), least), _index(difference.shape, int(difference.argmax()))
+        spread = float(high - low)
+    scale, worst = max(abs(float(low)), abs(float(high)), least), _index(difference.shape, int(difference.argmax()))
     largest = float(difference[worst])
     return at._replace(
         error=largest / scale if scale else math.inf if largest else 0.0,
         **_values(worst, actual, expected),
-        compared=kept.size,
+        compared=theirs.size,
         scale=scale,
         spread=spread,
     )
@@ -188,6 +199,8 @@ def unknown_fill(values: np.ndarray) -> str:
     if not values.size:
         return ""
     lowest = values.min()
+    if lowest >= _LIKE_FILL:
+        return ""
     same = values == lowest
     rest = float(np.abs(values[~same]).max(initial=0))
     if same.sum() < 2 or not rest or lowest >= _LIKE_FILL * max(rest, 1.0):

@@ -1,9 +1,25 @@
 """What a matrix of configs leaves out, asked of the configs' own types: a new option is missing until one has it."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+
+def covering(forms: Mapping[str, Any]) -> list[str]:
+    """Names of a few forms that have, between them, every value that any form has in any field."""
+    left = {name: _values(form) for name, form in forms.items()}
+    wanted = set().union(*left.values())
+    chosen = []
+    while wanted:
+        chosen.append(max(left, key=lambda name: len(left[name] & wanted)))
+        wanted -= left[chosen[-1]]
+    return [name for name in forms if name in chosen]
+
+
+def _values(form: Any) -> set[tuple[str, str]]:
+    fields = {**form._asdict(), **dataclasses.asdict(form.config)}
+    return {(name, repr(value)) for name, value in fields.items() if name != "config"}
 
 
 def missing(configs: Sequence[Any]) -> list[str]:

@@ -18,14 +18,15 @@ from parity.judge.compare import SEMANTIC
 from parity.judge.locate import is_derivative
 from parity.judge.verdict import Verdict
 from parity.report.text import headline
+from tests.parity.encoder.options import covering
 
 VARIANTS = encoder_variants.variants()
 CONFIGS = {name: form.config for name, form in VARIANTS.items()}
 FAST = ("post", "modernbert")  # between them: most parts, a peeled first layer, windows, scanned and rotary
-# The whole matrix is `python -m parity check`, which CI runs too; here, every variant and every case.
+# The whole matrix is `python -m parity check`, which CI runs too; here, every value of every option, and every case.
 RUNS = [pytest.param(name, CASE_NAMES[:2], id=f"{name}-fast") for name in FAST] + [
     pytest.param(name, CASE_NAMES if name in FAST else CASE_NAMES[:1], id=name, marks=pytest.mark.slow)
-    for name in VARIANTS
+    for name in sorted({*covering(VARIANTS), *FAST})
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from jax_encoder.config import NormOrder, PositionKind, RelativeKind
 from parity.encoder.variants import CLASSIFIERS, presets, sizes_of, variants
-from tests.parity.encoder.options import missing
+from tests.parity.encoder.options import covering, missing
 
 VARIANTS = variants()
 CONFIGS = [form.config for form in VARIANTS.values()]
@@ -105,3 +105,12 @@ def test_an_option_of_an_unknown_kind_is_not_passed_over():
 
     with pytest.raises(NotImplementedError, match="dict"):
         missing([Strange()])
+
+
+def test_a_few_variants_have_every_value_of_every_option():
+    few = covering(VARIANTS)
+    assert len(few) < len(VARIANTS) / 2
+    assert missing([VARIANTS[name].config for name in few]) == []
+    assert missing([VARIANTS[name].classifier for name in few]) == []
+    assert {VARIANTS[name].pooler for name in few} == {form.pooler for form in VARIANTS.values()}
+    assert {VARIANTS[name].deployed for name in few} == {form.deployed for form in VARIANTS.values()}

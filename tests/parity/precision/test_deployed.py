@@ -24,6 +24,7 @@ from parity.precision.bugs import PRECISION_BUGS
 from parity.precision.deployed import Deployed
 from parity.precision.runs import LEFT_OUT, outcomes, precision_runs, random_forms, report_on
 from parity.report.text import headline, render
+from tests.parity.encoder.options import covering
 
 VARIANTS = variants()
 BUGS = {bug.name: bug for bug in PRECISION_BUGS}
@@ -39,9 +40,13 @@ def failing(runs) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS]
+    ("name", "dtype"),
+    [
+        pytest.param(name, dtype, marks=() if name in FAST else pytest.mark.slow)
+        for dtype, names in (("float32", [*VARIANTS]), ("bfloat16", sorted({*covering(VARIANTS), *FAST})))
+        for name in names
+    ],
 )
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_our_rounding_is_no_worse_than_torchs(name, dtype):
     some = ("holes", "low-variance", "nan-padding")
     cases = {"post": CASE_NAMES, "modernbert": some}.get(name, some[:1])
