@@ -65,6 +65,7 @@ def test_scanned_and_unrolled_are_the_same_from_the_same_parameters(config, drop
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), one, other)
 
 
+@pytest.mark.slow
 @ONE_IS_SLOW
 def test_jitted_and_eager_are_the_same(config):
     tokens_BT, mask_BTS = tokens_and_mask()
@@ -136,6 +137,7 @@ def test_query_key_and_value_are_inputs_of_their_own():
     assert not np.allclose(plain, other_value)
 
 
+@pytest.mark.slow
 @CONFIGS
 def test_permuting_the_batch_permutes_the_output(config):
     tokens_BT, mask_BTS = tokens_and_mask()

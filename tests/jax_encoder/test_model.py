@@ -45,6 +45,7 @@ def test_parts_compute_the_same_whatever_stands_beside_them():
         assert [field for field, one in taps._asdict().items() if one is not None] == ["encoder", name]
 
 
+@pytest.mark.slow
 def test_logits_at_targets_are_those_of_their_columns():
     model = model_of(ALL)
     every, _ = model(TOKENS_BT, MASK_BTS)

@@ -1,12 +1,14 @@
 """The encoder of stock parts trains."""
 
 import jax
+import pytest
 
 from benchmarks.train import nnx_side
 from benchmarks.train.stepping import prepared
 from benchmarks.train.tasks import given
 
 
+@pytest.mark.slow
 def test_it_computes_in_float32_and_learns(monkeypatch):
     monkeypatch.setattr("benchmarks.train.stepping._SECONDS", 0.01)
     work = given("minilm_l6", tiny=True)

@@ -60,6 +60,7 @@ def test_documents_are_their_mask(outputs, config, attention):
         assert (np.asarray(context_BTNH)[SEGMENTS == 0] == 0).all()
 
 
+@pytest.mark.slow
 def test_what_no_kernel_takes_has_every_tap():
     model, segments_BT = (
         build(dataclasses.replace(BERT, num_layers=1, layer_groups=(0,), windows=(None,))),

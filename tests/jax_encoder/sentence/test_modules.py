@@ -137,6 +137,9 @@ def written(folder: Path, bert: Path, case: Case) -> Path:
     return folder
 
 
+FAST = ("pooling cls", "several modes", "all modes")
+
+
 def vectors_of(folder: Path, **call: object) -> np.ndarray:
     """What the library makes of the texts, in float64."""
     from sentence_transformers import SentenceTransformer
@@ -147,7 +150,9 @@ def vectors_of(folder: Path, **call: object) -> np.ndarray:
     return theirs.encode(TEXTS, show_progress_bar=False, **call)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
 def test_vectors_are_the_librarys_own_and_stay_so_when_saved(name, bert, tmp_path):
     case = CASES[name]
     folder = written(tmp_path / "theirs", bert, case)

@@ -61,6 +61,7 @@ def test_the_second_time_a_program_is_found(console, home):
     assert compiled_here(console)[-1].startswith("programs   a sum: kept from an earlier run, ready in ")
 
 
+@pytest.mark.slow
 def test_what_was_cut_short_is_compiled_again_and_kept_whole(console, home):
     keep_programs(console)
     compiled_here(console)

@@ -84,6 +84,7 @@ def test_what_is_raised_while_running_has_the_last_value_before_it(pair):
     assert crash.reached == "layers.0.attention.masked_scores"
 
 
+@pytest.mark.slow
 def test_what_was_compared_before_the_backward_pass_raised_is_kept(pair):
     run = planted(pair, ours=lambda masked, mask: identity(SOFTMAX(masked, mask)))
     assert (run.crash.side, run.crash.kind) == ("JAX", "NotImplementedError")

@@ -46,6 +46,7 @@ def test_a_loss_is_named_by_its_number_and_its_derivative(pair):
     assert [(one.bug, one.side) for one in named] == [("loss-sum", "torch")]
 
 
+@pytest.mark.slow
 def test_a_number_that_a_mistake_would_have_left_names_nothing(pair):
     culprit = culprit_of(pair, summed_by_value_alone)
     assert culprit.explanations == ()

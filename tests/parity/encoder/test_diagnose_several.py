@@ -25,6 +25,7 @@ def explanations():
     return of
 
 
+@pytest.mark.slow
 def test_a_layer_that_cannot_tell_is_told_by_the_others(explanations):
     """Within the window of layer 0, seeing the left alone is one mistake; layer 1 has no window."""
     first, second = (f"layers.{layer}.attention.masked_scores" for layer in range(2))

@@ -53,6 +53,7 @@ def test_dropout_masks_are_the_same_in_both_and_do_drop():
     assert with_dropout[-1].expected != without[-1].expected
 
 
+@pytest.mark.slow
 def test_parameters_that_are_not_one_to_one_are_refused():
     form = Form.trained(CONFIGS["post"], deployed=True)
     trained = Pair.build(form).params

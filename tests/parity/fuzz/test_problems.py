@@ -80,6 +80,7 @@ def test_a_clean_problem_has_no_reason_to_fail():
     assert reason_of(PLAIN) == ""
 
 
+@pytest.mark.slow
 def test_a_planted_mistake_is_the_reason():
     assert reason_of(PLAIN, "key-bias-dropped") == "layers.0.attention.key differs"
     assert reason_of(PLAIN, "gate-order") == "", "this form has no gate"

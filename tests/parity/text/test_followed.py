@@ -112,6 +112,7 @@ def test_rows_that_are_padded_on_the_left(tmp_path):
     assert sum(bool(run.inert) for run in found.runs) > 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["max_seq_length", pytest.param("model_max_length", marks=pytest.mark.slow)])
 def test_two_limits_in_one_folder(name, tmp_path):
     folder = copied("bert-uncased", tmp_path)

@@ -8,7 +8,7 @@ from parity.text.outcomes import applies, outcomes, outcomes_in
 from parity.text.plants import PLANTS
 from tests.parity.text.helpers import bench, written
 
-FAST = ("text-lower-cased", "text-pad-side", "text-types-flat", "text-not-normalised", "text-prompt-doubled")
+FAST = ("text-lower-cased", "text-types-flat")
 
 
 def judged(one: Outcome) -> tuple[bool, ...]:
