@@ -128,7 +128,7 @@ def test_who_explains_is_told_what_differs_on_what_it_was_fed():
     told = []
 
     def explain(differences, differing):
-        told.append(([one.site for one in differences], differing))
+        told.append(([one.site for one in differences], {one.site for one in differing}))
         return [() for _ in differences]
 
     # c inherits a difference, d differs only on what it is fed
