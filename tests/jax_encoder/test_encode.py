@@ -78,6 +78,7 @@ def means(encoder: TextEncoder, texts: list[str]) -> np.ndarray:
     return np.stack([x_BTD[row, :length].mean(axis=0) for row, length in enumerate(lengths)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_texts_in_one_row_do_not_see_each_other(variant):
     encoder = TextEncoder(checkpoint(VARIANTS[variant]), MEAN, dtype=jnp.float64)
@@ -87,6 +88,7 @@ def test_texts_in_one_row_do_not_see_each_other(variant):
     np.testing.assert_allclose(vectors, means(encoder, MIXED), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_texts_come_back_in_their_order_from_batches_of_all_widths():
     encoder = TextEncoder(checkpoint(), MEAN)
     texts = [" ".join(["dog", "cat", "red", "two"][index % 4 :] * (1 + 7 * (index % 5))) for index in range(30)]
@@ -98,6 +100,7 @@ def test_texts_come_back_in_their_order_from_batches_of_all_widths():
     np.testing.assert_allclose(encoder.encode([texts[i] for i in order], 2), vectors[order], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_text_has_the_same_bits_in_any_company():
     # A CPU's products have one order where widths are multiples of 64, as those of published encoders are.
     sizes = {"embed_dim": 64, "num_heads": 2, "num_key_value_heads": 2, "head_dim": 32, "mlp_dim": 128, "max_len": 90}

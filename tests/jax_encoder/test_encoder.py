@@ -51,6 +51,7 @@ def tokens_and_mask(seed=1, lengths=(11, 7, 4, 1, 0)):
     return tokens_BT, masks.from_lengths(jnp.asarray(lengths, jnp.int32), T)
 
 
+@pytest.mark.slow
 @ONE_IS_SLOW
 @pytest.mark.parametrize("dropout_key", [None, jax.random.key(3)], ids=["plain", "dropout"])
 def test_scanned_and_unrolled_are_the_same_from_the_same_parameters(config, dropout_key):

@@ -30,6 +30,7 @@ def model_of(parts):
     return Model.of(CONFIG, parts, params_of(parts), **DTYPES)
 
 
+@pytest.mark.slow
 def test_parts_compute_the_same_whatever_stands_beside_them():
     every, _ = nnx.jit(lambda model: model(TOKENS_BT, MASK_BTS))(model_of(ALL))
     assert [one.shape for one in every] == [(2, 4, CONFIG.embed_dim), (2, 4, CONFIG.vocab_size), (2, 20), (2, 5)]

@@ -36,6 +36,7 @@ def test_what_differs_is_named(change, names):
     assert differing(arrays, shapes(named(TREE))) == names
 
 
+@pytest.mark.slow
 def test_a_model_is_its_graph_and_its_parameters():
     model = MaskedLM(EncoderConfig.mini(), rngs=nnx.Rngs(0))
     tree = params_of(model)

@@ -18,6 +18,7 @@ from jax_encoder.params import named, params_of
 from jax_encoder.training.objective import loss_sums
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert_base", "bert_base_packed", "modernbert_base"])
 def test_both_sides_have_the_same_loss(name):
     shape = shape_of(name, tiny=True)

@@ -42,6 +42,7 @@ def outputs():
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "attention"),
     [

@@ -49,6 +49,7 @@ def compiled_here(console: Console) -> list[str]:
     return said(console)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the folder's place is Linux'")
 def test_the_second_time_a_program_is_found(console, home):
     keep_programs(console)

@@ -34,6 +34,7 @@ def test_the_tokenizer_reports(tmp_path):
     assert not any("[UNK]:" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_vocabulary_without_room_says_what_is_lost(tmp_path):
     (tmp_path / "corpus.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in han(60, 400)))
     arguments = tiny(tmp_path / "corpus.jsonl", tmp_path / "run", "--vocab-size=100")

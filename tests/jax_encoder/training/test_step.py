@@ -36,6 +36,7 @@ def still() -> tuple[nnx.GraphDef, dict]:
     return pure_params(STILL)
 
 
+@pytest.mark.slow
 def test_micro_batches_give_the_gradient_of_the_mean_over_all_targets(still):
     model, params = still
     batch = on_device(random_batch(TARGETS))
@@ -145,6 +146,7 @@ def test_the_reported_learning_rate_is_the_one_used(learner):
         np.testing.assert_allclose(float(measured.learning_rate), float(schedule(step)), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_step_reports_what_evaluation_without_dropout_finds(learner, program):
     state, batch = learner.init(), random_batch(TARGETS)
     sums = program.evaluate(state.params, batch)

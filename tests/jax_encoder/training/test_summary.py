@@ -98,6 +98,7 @@ def test_without_torch_parity_is_not_checked_and_says_how(folder, monkeypatch):
     assert named_files(folder, shown) == {"loss.png", "metrics.jsonl", "tensorboard"}
 
 
+@pytest.mark.slow
 def test_a_check_that_crashed_is_no_verdict_and_leaves_no_report(folder):
     folder.parity_text.write_text("parity PASS: of an earlier checkpoint")
     folder.parity_json.write_text("{}")

@@ -68,6 +68,7 @@ def test_the_catalogue():
     assert {*names, "draws-micro-batches-alike"} == {*MISTAKES}
 
 
+@pytest.mark.slow
 def test_the_same_mistake_passes_where_both_sides_are_compared(monkeypatch):
     """The blind spot that draws are judged for."""
     # Sizes of its own, so that no program that was compiled without the mistake is used.
@@ -145,6 +146,7 @@ class Subject(EncoderSubject):
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cases"), [("drops", ["ragged", CASE]), ("deployed", ["ragged"])])
 def test_a_check_judges_the_draws_of_what_drops(name, cases):
     runs = check_variant(Subject(), name, ["ragged"], lambda *where: None)

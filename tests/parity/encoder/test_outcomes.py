@@ -98,6 +98,7 @@ def test_dropout_in_evaluation(rate, side, variant):
     assert found[3:7] == (True, True, True, True), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "rate"), [*zip(RATES, DROPOUT.values(), strict=True)])
 def test_dropout_that_draws_by_itself_in_evaluation_is_located(name, rate):
     """As `torch.nn.functional.dropout` does unless it is told not to. Nobody has its draws, so it has no name."""

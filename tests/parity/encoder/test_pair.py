@@ -43,6 +43,7 @@ def test_both_frameworks_compute_the_same_function(name, cases):
     assert replayed == {CASE_NAMES[0]}
 
 
+@pytest.mark.slow
 def test_dropout_masks_are_the_same_in_both_and_do_drop():
     pair = Pair.build(VARIANTS["post-dropout"])
     config = dataclasses.replace(CONFIGS["post-dropout"], attention_dropout=0.0, residual_dropout=0.0)

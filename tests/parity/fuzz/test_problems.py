@@ -75,6 +75,7 @@ def test_another_file_is_refused(text, message):
         from_json(text)
 
 
+@pytest.mark.slow
 def test_a_clean_problem_has_no_reason_to_fail():
     assert reason_of(PLAIN) == ""
 
@@ -89,6 +90,7 @@ def test_a_side_that_raises_is_the_reason(monkeypatch):
     assert reason_of(PLAIN).startswith("torch raised RuntimeError: unflatten")
 
 
+@pytest.mark.slow
 def test_a_loss_of_digits_is_found_and_repeated(tmp_path, monkeypatch, capsys):
     config = replace(PLAIN.form.config, num_layers=1, layer_groups=(0,), windows=(None,))
     coarse = replace(PLAIN, form=Form(config), dtype="float32")
@@ -115,6 +117,7 @@ def test_a_site_counts_by_the_draw_in_which_it_does_best():
     assert fuzz._best((fair, broken, fair)) is broken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_what_few_entries_come_to_by_luck_is_no_loss_of_digits(dtype):
     """A search found it: of four entries, torch's were 22 times as exact as ours, in one draw."""

@@ -19,6 +19,7 @@ def no_lowering(monkeypatch):
     monkeypatch.setattr(lowering, "runs", lambda name: ())
 
 
+@pytest.mark.slow
 def test_what_runs_here_passes_in_float64(no_lowering):
     report = check_kernels(implementations=["windows", "rows"], dtypes=["float64"])
     assert report.verdict is Verdict.PASS, render(report)

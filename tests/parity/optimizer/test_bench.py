@@ -57,6 +57,7 @@ def test_the_state_is_not_that_of_a_first_step():
         assert np.abs(state.first["head.bias"]).max() < 10 * scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUGS)
 def test_a_planted_bug_is_caught_located_and_named(name):
     bug = BUGS[name]

@@ -28,7 +28,7 @@ from tests.parity.encoder.options import covering
 
 VARIANTS = variants()
 BUGS = {bug.name: bug for bug in PRECISION_BUGS}
-FAST = ("post", "modernbert")
+FAST = ("modernbert",)
 
 
 def subset(name: str):

@@ -154,6 +154,7 @@ def test_text_is_left_out_where_its_libraries_are_missing(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("the tier of text is left out: sentence_transformers ")
 
 
+@pytest.mark.slow
 def test_mistakes_of_text_are_a_tier():
     found = tiers.tried(tiers.parts(frozenset({"text-cut-other-side"}))).outcomes
     assert [(one.bug, one.tier, one.side) for one in found] == [

@@ -12,7 +12,7 @@ from parity.report.text import headline, render
 from parity.text.folders import SMALL, sentence_files
 from tests.parity.text.helpers import change, copied, report, written
 
-FAST = ("bert-uncased", "roberta-left", "albert")
+FAST = ("bert-uncased", "roberta-left")
 FOLDERS = list(SMALL)
 SOURCES = {"bert-vocab": "vocab.txt", "roberta-vocab": "vocab.json", "esm": "vocab.txt"}
 

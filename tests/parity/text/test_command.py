@@ -21,6 +21,7 @@ def test_the_command_reports(tmp_path, capsys):
     assert len(from_json((tmp_path / "r.json").read_text()).runs) == 13
 
 
+@pytest.mark.slow
 def test_without_a_folder_small_ones_are_made(capsys):
     status = cli.main(["text", "--folder", "esm", "--folder", "bert-vocab", "--computed", "2"])
     out = capsys.readouterr().out

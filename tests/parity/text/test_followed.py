@@ -27,6 +27,7 @@ def told(found: Report) -> str:
     return setting.warning
 
 
+@pytest.mark.slow
 def test_a_cased_file_beside_a_config_that_lower_cases(tmp_path):
     folder = copied("bert-cased", tmp_path)
     config = json.loads((folder / "tokenizer_config.json").read_text())
