@@ -34,15 +34,15 @@ def test_a_peer_that_nobody_has_is_refused(capsys):
 def test_two_sides_take_turns_and_leave_their_figures(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     file = tmp_path / "figures.json"
-    options = ["--tasks", "mini", "--only", "best recipe, eager", "--seconds", "0", f"--json={file}"]
+    options = ["--tasks", "mini", "--only", "sparse prediction, eager", "--seconds", "0", f"--json={file}"]
     status = benchmarks.__main__.main(["train", "--tiny", *options])
     out = capsys.readouterr().out
     assert status == 0, out
-    assert "torch's best recipe, eager: " in out
+    assert "transformers' ModernBERT, its sparse prediction, eager: " in out
     assert " of the limit" in out
     result = json.loads(file.read_text())
     assert {one["by"] for one in result["products"]} == {"jax", "torch"}
     (task,) = result["tasks"]
     assert len(task["peers"][0]["rounds"]) == 3
     assert task["peers"][0]["theirs"]["flops"] == task["ours"]["flops"]
-    assert result["command"] == "python -m benchmarks train --tasks mini --only 'best recipe, eager' --tiny"
+    assert result["command"] == "python -m benchmarks train --tasks mini --only 'sparse prediction, eager' --tiny"

@@ -26,7 +26,8 @@ def test_every_form_of_folder_is_read_alike(name):
     assert int(found.environment["texts"]) > 500
     assert 0 < int(found.environment["of which computed"]) <= 24
     sites = {comparison.site for run in found.runs for comparison in run.comparisons}
-    assert {"ids", "special", "mask", "positions", "vectors", "refused"} <= sites
+    assert {"ids", "special", "mask", "positions", "vectors"} <= sites
+    assert ("refused" in sites) == (name != "esm")  # whose tokenizer takes text that is no Unicode
     assert ("words" in sites) == SMALL[name].model.endswith("ForMaskedLM")
     assert max(comparison.error for run in found.runs for comparison in run.comparisons) < 1e-12
     assert [setting.name for setting in found.preflight if setting.warning] == ["two texts"] * (name == "esm")

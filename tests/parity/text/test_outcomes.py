@@ -44,7 +44,7 @@ def test_what_cannot_be_made_in_a_folder_is_not():
 def test_a_mistake_is_found_in_any_folder_in_which_it_can_be_made(first, folder):
     """Every second one in each, so that each is tried in one of two neighbours."""
     found = [one for bug in CATALOGUE[first % 2 :: 2] for one in outcomes_in(bug, written(folder))]
-    assert len(found) > 5
+    assert len(found) >= 5
     assert not [one for one in found if judged(one) != (True,) * 4]
 
 
