@@ -236,6 +236,6 @@ def platform() -> str:
 
 
 def _here() -> str:
-    device = jax.config.jax_default_device  # type: ignore[attr-defined]  # made when jax is imported
+    device = getattr(jax.config, "jax_default_device", None)  # made when jax is imported
     found = jax.default_backend() if device is None else getattr(device, "platform", device)
     return {"cuda": "gpu", "rocm": "gpu"}.get(str(found), str(found))
