@@ -72,7 +72,7 @@ def test_the_table_is_about_mutants_that_there_are():
 
 @pytest.mark.slow
 def test_the_tests_notice_every_change_of_a_small_module():
-    command = [sys.executable, "-m", "tests.mutation", "parity/judge/bug.py"]
+    command = [sys.executable, "-m", "tests.mutation", "parity/judge/bug.py", "parity/judge/explain.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[0] == "parity/judge/bug.py: 1 noticed"

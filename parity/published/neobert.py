@@ -3,6 +3,7 @@
 Axes: B batch, T position, N heads, H width of a head, h half of it.
 """
 
+import abc
 from collections.abc import Mapping
 from typing import Any
 
@@ -89,7 +90,7 @@ class _Encoder(nn.Module):
         return ModelOutput(hidden_states=tuple(hidden), attentions=tuple(attentions))
 
 
-class _Headed(nn.Module):
+class _Headed(nn.Module, abc.ABC):
     """An encoder under a head, which reads its last states."""
 
     def __init__(self, fields: Mapping[str, Any], num_classes: int):
@@ -97,8 +98,9 @@ class _Headed(nn.Module):
         self.model = _Encoder(fields, num_classes)
         self.config = self.model.config
 
+    @abc.abstractmethod
     def read(self, x_BTD: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Scores of the last states."""
 
     def forward(self, labels: Tensor | None = None, **given: Any) -> ModelOutput:
         output = self.model(**given)
