@@ -235,7 +235,10 @@ def _described(place: tuple[ast.AST, ...], changed: ast.AST) -> str:
     if isinstance(before, ast.If | ast.While):
         before, changed = before.test, changed.test
     for parent in place[-2::-1]:
-        if not isinstance(parent, ast.expr | ast.keyword) or len(ast.unparse(parent)) > _WIDE:
+        # Releases of Python write what stands in an f-string in different ways.
+        if not isinstance(parent, ast.expr | ast.keyword) or isinstance(parent, ast.FormattedValue):
+            break
+        if len(ast.unparse(parent)) > _WIDE:
             break
         before, changed = parent, _with_child(parent, before, changed)
     old, new = _text(before), _text(changed)

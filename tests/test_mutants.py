@@ -100,6 +100,12 @@ def test_a_mutant_says_where_it_is_and_what_it_changes():
     assert len(told) == len(set(told))
 
 
+def test_what_stands_in_an_f_string_is_told_without_it():
+    """Python 3.12 and later put no brackets round it."""
+    changes = [one.change for one in mutants("f\"{'a' if b < 1 else 'c'} d\"")]
+    assert "'a' if b < 1 else 'c' -> 'a' if b <= 1 else 'c'" in changes
+
+
 def test_what_is_long_is_told_by_its_parts():
     changes = [one.change for one in mutants(f"f({', '.join('abcdefghijklmnopqrstuvwxyz')}, a_long_name < another)")]
     assert "a_long_name < another -> a_long_name <= another" in changes
