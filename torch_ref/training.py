@@ -67,13 +67,14 @@ def learning_rate(options: Any, steps: int, step: int) -> float:
     return options.learning_rate * FALLS[options.schedule]((steps - step) / (steps - options.warmup_steps))
 
 
-def clip(gradients: Sequence[Tensor], max_norm: float) -> Float[Tensor, ""]:
+def clip(gradients: Sequence[Tensor], max_norm: float | None) -> Float[Tensor, ""]:
     """Scales all gradients, in place, by one factor if their common norm is above `max_norm`; returns that norm.
+    None leaves them alone.
 
     Exactly to `max_norm`: `torch.nn.utils.clip_grad_norm_` divides by the norm + 1e-6.
     """
     norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
-    if norm > max_norm:
+    if max_norm is not None and norm > max_norm:
         for gradient in gradients:
             gradient.mul_(max_norm / norm)
     return norm

@@ -2,13 +2,16 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.recipes import pretraining
+
+Parsed = TypeVar("Parsed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +32,12 @@ class Export:
     """Folder to make."""
 
 
-Command = (
-    Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
-    | Annotated[Resume, tyro.conf.subcommand("resume")]
-    | Annotated[Export, tyro.conf.subcommand("export")]
-)
+def _commands(defaults: PretrainConfig) -> Any:
+    return (
+        Annotated[PretrainConfig, tyro.conf.subcommand("pretrain", default=defaults)]
+        | Annotated[Resume, tyro.conf.subcommand("resume")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,13 +51,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | Resume | Export:
     """The command that the arguments ask for; prints help or what is wrong, and exits, if they ask for none."""
-    return tyro.cli(
-        Command,
-        args=arguments,
-        prog="train.py",
-        description="Trains a transformer encoder on text, in JAX, and proves that it is the same in PyTorch.",
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+
+    def read(defaults: PretrainConfig) -> PretrainConfig | Resume | Export:
+        return tyro.cli(
+            _commands(defaults),
+            args=arguments,
+            prog="train.py",
+            description="Trains a transformer encoder on text, in JAX, and proves that it is the same in PyTorch.",
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+
+    return with_recipe(read)
+
+
+def with_recipe(read: Callable[[PretrainConfig], Parsed]) -> Parsed:
+    """Reads a command with the defaults that its own preset, steps and batch ask for.
+
+    Args:
+        read: parses the command line, given what a run's options are if nothing is said of them.
+    """
+    first = pretraining()
+    command = read(first)
+    if not isinstance(command, PretrainConfig):
+        return command
+    preset, recipe = command.model.preset, command.recipe
+    # What depends on nothing else is read first, so that steps and batch are those of the recipe or the user's.
+    recipe_alone = pretraining(preset, recipe=recipe)
+    sized = command if recipe_alone == first else read(recipe_alone)
+    assert isinstance(sized, PretrainConfig), "the same arguments are the same command"
+    wanted = pretraining(preset, recipe=recipe, steps=sized.steps, batch_size=sized.batch_size)
+    return sized if wanted == recipe_alone else read(wanted)
 
 
 def execute(command: PretrainConfig | Resume | Export, program: str) -> int:

@@ -64,8 +64,8 @@ def make_optimizer(options: OptimizerOptions, steps: int) -> optax.GradientTrans
 
 
 def clip(options: OptimizerOptions) -> optax.GradientTransformation:
-    """Scales all gradients by one factor if their global norm is above `clip_norm`."""
-    return optax.clip_by_global_norm(options.clip_norm)
+    """Scales all gradients by one factor if their global norm is above `clip_norm`; None: leaves them alone."""
+    return optax.identity() if options.clip_norm is None else optax.clip_by_global_norm(options.clip_norm)
 
 
 def adamw(options: OptimizerOptions, rates: optax.Schedule) -> optax.GradientTransformation:

@@ -19,6 +19,7 @@ from jax_encoder.model import MaskedLM
 from jax_encoder.params import Params, params_of
 from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.initial import drawn
 from jax_encoder.training.objective import LossSums, loss_sums
 
 
@@ -71,7 +72,8 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
     model = nnx.graphdef(nnx.eval_shape(make_model))
 
     def init() -> TrainState:
-        params = params_of(make_model())
+        # A key of its own, which no module has used.
+        params = drawn(params_of(make_model()), config.model.init, encoder, jax.random.fold_in(init_key, 0))
         return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:

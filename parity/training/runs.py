@@ -244,8 +244,8 @@ def _inadequacies(lesson: Lesson, run: Run) -> Iterator[str]:
     counts = ({float(part.weights.sum()) for part in lesson.micro_batches(step)} for step in range(config.steps))
     if config.accumulate > 1 and all(len(one) == 1 for one in counts):
         yield "all micro-batches of a step have equally many targets: it does not matter how they are weighed"
-    norms = [one.expected for one in run.comparisons if one.site.endswith(" gradient_norm")]
-    if not any(isinstance(norm, float) and norm > config.optimizer.clip_norm for norm in norms):
+    norms, bound = (one.expected for one in run.comparisons if one.site.endswith(" gradient_norm")), config.optimizer
+    if bound.clip_norm is not None and not any(isinstance(norm, float) and norm > bound.clip_norm for norm in norms):
         yield "no gradient was clipped"
     if len({float(batch.weights.sum()) for batch in lesson.held_out}) == 1:
         yield "all held-out batches have equally many targets: it does not matter how they are weighed"
