@@ -115,6 +115,7 @@ class _Loop:
         self.clock.resume()
         with closing(prefetch(partial(_batch, self.session), start=start, stop=config.steps)) as batches:
             for step, batch in enumerate(batches, start + 1):
+                interrupt.check()
                 state, measured = compiled(state, batch)
                 self.pending.append((step, measured))
                 self._record(leave=_LAG)

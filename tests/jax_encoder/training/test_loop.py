@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import signal
-import time
+import threading
 from pathlib import Path
 
 import jax
@@ -175,16 +175,45 @@ def test_a_loss_that_is_not_finite_ends_the_run(session):
     assert lines(session) == []
 
 
-def test_a_second_ctrl_c_stops_at_once(session):
+# The second may come while the garbage collector calls back, and what is raised there is only told.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_second_ctrl_c_stops_at_once(session, monkeypatch):
+    heard = threading.Semaphore(0)
+    note = Interrupt._note
+    monkeypatch.setattr(Interrupt, "_note", lambda *arguments: (note(*arguments), heard.release()))
+
     def twice():
         os.kill(os.getpid(), signal.SIGINT)
-        while signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            time.sleep(0.001)
+        assert heard.acquire(timeout=60)
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         train(session._replace(batches=Disturbed(session.batches, 3, twice)), quiet())
     assert int(session.checkpoints.restore(session.program.init()).state.step) <= 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_second_ctrl_c_that_python_drops_stops_at_the_next_step():
+    class Finalized:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        interrupt.check()
+        Finalized()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.check()
+
+
+def test_a_second_sigterm_changes_nothing():
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        interrupt.check()
+        assert interrupt.name == "SIGTERM"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_signals_are_given_back():
