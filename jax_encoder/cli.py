@@ -19,6 +19,7 @@ def _commands(defaults: PretrainConfig) -> Any:
         Annotated[PretrainConfig, tyro.conf.subcommand("train", default=defaults)]
         | Annotated[train.Resume, tyro.conf.subcommand("resume")]
         | Annotated[train.Export, tyro.conf.subcommand("export")]
+        | Annotated[train.Replay, tyro.conf.subcommand("replay")]
         | Annotated[tyro.conf.FlagCreatePairsOff[Encode], tyro.conf.subcommand("encode")]
         | Annotated[tyro.conf.FlagCreatePairsOff[FillMask], tyro.conf.subcommand("fill-mask")]
     )
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; None takes the process's own.
     """
     command, program = parse(arguments), called_as()
-    if isinstance(command, PretrainConfig | train.Resume | train.Export):
+    if isinstance(command, PretrainConfig | train.Training):
         return train.execute(command, program)
     try:
         return command.run()
@@ -43,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | train.Resume | train.Export | Encode | FillMask:
+def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | train.Training | Encode | FillMask:
     """The command that the arguments ask for; prints help or what is wrong, and exits, if they ask for none."""
 
-    def read(defaults: PretrainConfig) -> PretrainConfig | train.Resume | train.Export | Encode | FillMask:
+    def read(defaults: PretrainConfig) -> PretrainConfig | train.Training | Encode | FillMask:
         return tyro.cli(
             _commands(defaults),
             args=arguments,

@@ -32,11 +32,24 @@ class Export:
     """Folder to make."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """Runs a step again that a run could not go on from, and says where it stops being finite."""
+
+    step: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DIR")]
+    """Folder that the run named when it stopped."""
+
+
+# What starts no new run.
+Training = Resume | Export | Replay
+
+
 def _commands(defaults: PretrainConfig) -> Any:
     return (
         Annotated[PretrainConfig, tyro.conf.subcommand("pretrain", default=defaults)]
         | Annotated[Resume, tyro.conf.subcommand("resume")]
         | Annotated[Export, tyro.conf.subcommand("export")]
+        | Annotated[Replay, tyro.conf.subcommand("replay")]
     )
 
 
@@ -49,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return execute(parse(arguments), "train.py")
 
 
-def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | Resume | Export:
+def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | Training:
     """The command that the arguments ask for; prints help or what is wrong, and exits, if they ask for none."""
 
-    def read(defaults: PretrainConfig) -> PretrainConfig | Resume | Export:
+    def read(defaults: PretrainConfig) -> PretrainConfig | Training:
         return tyro.cli(
             _commands(defaults),
             args=arguments,
@@ -83,7 +96,7 @@ def with_recipe(read: Callable[[PretrainConfig], Parsed]) -> Parsed:
     return sized if wanted == recipe_alone else read(wanted)
 
 
-def execute(command: PretrainConfig | Resume | Export, program: str) -> int:
+def execute(command: PretrainConfig | Training, program: str) -> int:
     """Runs one command.
 
     Args:
@@ -107,7 +120,7 @@ def execute(command: PretrainConfig | Resume | Export, program: str) -> int:
         return 130
 
 
-def _run(command: PretrainConfig | Resume | Export) -> int:
+def _run(command: PretrainConfig | Training) -> int:
     # Imported here, so that --help and a mistyped option need not wait for JAX.
     from pathlib import Path
 
@@ -126,6 +139,12 @@ def _run(command: PretrainConfig | Resume | Export) -> int:
 
         folder = export_run(Path(command.run), Path(command.to))
         console.print(f"wrote {folder}: AutoModelForMaskedLM.from_pretrained({str(folder)!r}) loads it", soft_wrap=True)
+        return 0
+    if isinstance(command, Replay):
+        from jax_encoder.training import dump
+
+        kept = dump.read(Path(command.step))
+        console.print("\n".join(dump.described(kept, dump.replay(kept))), highlight=False, markup=False, soft_wrap=True)
         return 0
     if isinstance(command, PretrainConfig):
         session = prepare(command, console)

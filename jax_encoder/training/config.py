@@ -21,6 +21,7 @@ _ADDED: versions.Added = {
     },
     4: {
         "recipe": lambda _: None,
+        "max_skipped": lambda _: 1,
         "model.init": lambda _: "truncated",
     },
 }
@@ -184,6 +185,8 @@ class PretrainConfig:
         eval_every: Steps between evaluations on held-out text; there is always one at the end.
         checkpoint_every: Steps between checkpoints; there is always one at the start and at the end.
         keep: Newest checkpoints to keep.
+        max_skipped: Steps in a row that may be left out, because their loss or a gradient is not finite, until the run
+            stops and keeps what `replay` needs.
         verify: Whether to check at the end that PyTorch computes the same function from the trained parameters.
         recipe: Whose numbers stand where no option says otherwise: those of this preset's authors. None: those of
             --preset. The numbers shown here are mini's.
@@ -197,6 +200,7 @@ class PretrainConfig:
     eval_every: int = 500
     checkpoint_every: int = 500
     keep: int = 2
+    max_skipped: int = 3
     verify: bool = True
     recipe: Preset | None = None
     text: TextOptions = TextOptions()
@@ -205,7 +209,7 @@ class PretrainConfig:
 
     def check(self) -> None:
         """Raises InputError for options that cannot work, alone or together."""
-        for name in ("steps", "batch_size", "accumulate", "eval_every", "checkpoint_every", "keep"):
+        for name in ("steps", "batch_size", "accumulate", "eval_every", "checkpoint_every", "keep", "max_skipped"):
             _at_least(name, getattr(self, name), 1)
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed must be at least 0 and below 2^32, got {self.seed}")
