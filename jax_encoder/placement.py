@@ -12,6 +12,7 @@ import jax
 from jaxtyping import Array, Float
 
 from jax_encoder.kernels.sight import Attend
+from jax_encoder.params import Params
 
 Tree = TypeVar("Tree")
 
@@ -54,6 +55,14 @@ def whole(params: Tree) -> Tree:
     """Parameters as a device computes with them."""
     placement = _PLACEMENT.get()
     return params if placement is None else placement.whole(params)
+
+
+def whole_outside_layers(params: Params) -> Params:
+    """Parameters of a model as a device computes with them, but for those of layers, each of which gathers its own."""
+    encoder = {name: part for name, part in params["encoder"].items() if name != "layers"}
+    layers = {"layers": params["encoder"]["layers"]} if "layers" in params["encoder"] else {}
+    gathered = whole({**params, "encoder": encoder})
+    return {**gathered, "encoder": {**gathered["encoder"], **layers}}
 
 
 def stored(params: Tree) -> Tree:

@@ -3,6 +3,7 @@
 Axes: B batch, A micro-batches, b rows of one micro-batch.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +21,7 @@ from jax_encoder.model import MaskedLM
 from jax_encoder.params import Params, params_of
 from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.initial import drawn
 from jax_encoder.training.objective import LossSums, loss_sums
 from jax_encoder.training.sharding import Layout
 
@@ -33,13 +35,18 @@ class TrainState(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-    """What one step was; the loss and accuracy are of the parameters before its update."""
+    """What one step was; the loss and accuracy are of the parameters before its update.
+
+    A step whose loss or gradient is not finite is `skipped` (1) and moves nothing; nor does one with nothing to
+    predict, whose loss and accuracy are 0.
+    """
 
     loss: Float[Array, ""]
     accuracy: Float[Array, ""]
     grad_norm: Float[Array, ""]
     learning_rate: Float[Array, ""]
     tokens: Int[Array, ""]
+    skipped: Int[Array, ""]
 
 
 class Program(NamedTuple):
@@ -93,7 +100,8 @@ def build(
     model = nnx.graphdef(nnx.eval_shape(make_model))
 
     def init() -> TrainState:
-        params = params_of(make_model())
+        # A key of its own, which no module has used.
+        params = drawn(params_of(make_model()), config.model.init, encoder, jax.random.fold_in(init_key, 0))
         return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
@@ -101,40 +109,41 @@ def build(
         micro_batches = split_batch(batch, config.accumulate) if layout is None else batch
         with placement.used(layout):
             sums, grads = accumulated_gradients(model, state.params, micro_batches, key, config.model.attention)
-        params, opt_state = optimizers.apply_gradients(optimizer, grads, state.opt_state, state.params)
-        metrics = StepMetrics(
-            loss=sums.loss / sums.targets,
-            accuracy=sums.correct / sums.targets,
-            grad_norm=optax.tree.norm(grads),
-            learning_rate=jnp.asarray(schedule(state.step), wide),
-            tokens=(batch.segments > 0).sum(dtype=jnp.int32),
-        )
+        norm = optax.tree.norm(grads)
+        finite = jnp.isfinite(sums.loss) & jnp.isfinite(norm)
+        moves = finite & (sums.targets > 0)
+        params, opt_state = optimizers.apply_gradients(optimizer, grads, state.opt_state, state.params, moves)
+        rate, tokens = jnp.asarray(schedule(state.step), wide), (batch.segments > 0).sum(dtype=jnp.int32)
+        metrics = StepMetrics(*_means(sums), norm, rate, tokens, jnp.logical_not(finite).astype(jnp.int32))
         return TrainState(params, opt_state, state.step + 1), metrics
 
     def evaluate(params: Params, batch: Batch) -> LossSums:
         with placement.used(layout):
-            return loss_sums(model, _at_hand(params), batch, None, config.model.attention)[1]
+            return loss_sums(model, placement.whole_outside_layers(params), batch, None, config.model.attention)[1]
 
-    placed: Any = (None, None, None)
+    at_precision = jax.default_matmul_precision(config.model.matmul_precision)
+    return _jitted(init, at_precision(step), at_precision(evaluate), config.accumulate, layout)
+
+
+def _jitted(init: Callable, step: Callable, evaluate: Callable, accumulate: int, layout: Layout | None) -> Program:
+    """The program of three functions; what they put out lies as the layout has it."""
+    places: Any = (None, None, None)
     if layout is not None:
         state = layout.of_state(jax.eval_shape(init))
-        placed = state, (state, layout.everywhere), layout.everywhere
-    at_precision = jax.default_matmul_precision(config.model.matmul_precision)
+        places = state, (state, layout.everywhere), layout.everywhere
     return Program(
-        jax.jit(init, out_shardings=placed[0]),
-        jax.jit(at_precision(step), donate_argnums=0, out_shardings=placed[1]),
-        jax.jit(at_precision(evaluate), out_shardings=placed[2]),
+        jax.jit(init, out_shardings=places[0]),
+        jax.jit(step, donate_argnums=0, out_shardings=places[1]),
+        jax.jit(evaluate, out_shardings=places[2]),
         layout,
-        config.accumulate,
+        accumulate,
     )
 
 
-def _at_hand(params: Params) -> Params:
-    """Parameters as a device computes with them, but for those of the layers, each of which gathers its own."""
-    encoder = {name: part for name, part in params["encoder"].items() if name != "layers"}
-    layers = {"layers": params["encoder"]["layers"]} if "layers" in params["encoder"] else {}
-    whole = placement.whole({**params, "encoder": encoder})
-    return {**whole, "encoder": {**whole["encoder"], **layers}}
+def _means(sums: LossSums) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Loss and accuracy; 0 without a target."""
+    targets = jnp.maximum(sums.targets, 1)
+    return sums.loss / targets, sums.correct / targets
 
 
 def step_key(seed: int, step: int | Int[Array, ""]) -> Key[Array, ""]:
@@ -161,10 +170,10 @@ def accumulated_gradients(
     Each micro-batch's sum is divided by the number of all targets, for they have unequally many; before its gradient is
     taken, which saves a pass over all gradients.
     """
-    targets = micro_batches.weights.sum()
+    targets = jnp.maximum(micro_batches.weights.sum(), 1)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Float[Array, ""], LossSums]:
-        loss, sums = loss_sums(model, _at_hand(params), batch, key, attention)
+        loss, sums = loss_sums(model, placement.whole_outside_layers(params), batch, key, attention)
         return loss / targets.astype(loss.dtype), sums
 
     def add(total: tuple[LossSums, Params], scanned: tuple[Batch, Array]) -> tuple[tuple[LossSums, Params], None]:
