@@ -9,6 +9,7 @@ import tyro
 
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.launch import Launch
 from jax_encoder.training.recipes import pretraining
 
 Parsed = TypeVar("Parsed")
@@ -23,6 +24,7 @@ class Resume:
     mesh: str | None = None
     """How devices share the work from here on, as in `pretrain`, in place of the mesh that the run was begun on: the
     batches are the same, losses equal within rounding."""
+    launch: Launch = dataclasses.field(default_factory=Launch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,20 +109,27 @@ def execute(command: PretrainConfig | Training, program: str) -> int:
         program: whose name stands before what went wrong.
 
     Returns:
-        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 130 for a
-        second Ctrl-C.
+        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 4 where
+        another process of the run has ended, 130 for a second Ctrl-C.
     """
     try:
         return _run(command)
     except InputError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 2
+        return _failed(program, str(error), 2)
     except FloatingPointError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 1
+        return _failed(program, str(error), 1)
     except KeyboardInterrupt:
-        print(f"{program}: stopped at once; what was done since the last checkpoint is lost", file=sys.stderr)
-        return 130
+        return _failed(program, "stopped at once; what was done since the last checkpoint is lost", 130)
+
+
+def _failed(program: str, said: str, status: int) -> int:
+    """Says what went wrong; of several processes, this one then ends, and tells the others why."""
+    print(f"{program}: {said}", file=sys.stderr)
+    if "jax_encoder.training.processes" in sys.modules:
+        from jax_encoder.training import processes
+
+        processes.leave(said, status)
+    return status
 
 
 def _run(command: PretrainConfig | Training) -> int:
@@ -129,6 +138,7 @@ def _run(command: PretrainConfig | Training) -> int:
 
     from rich.console import Console
 
+    from jax_encoder.training import processes
     from jax_encoder.training.compilation import keep_programs
     from jax_encoder.training.loop import train
     from jax_encoder.training.prepare import prepare
@@ -149,12 +159,17 @@ def _run(command: PretrainConfig | Training) -> int:
         kept = dump.read(Path(command.step))
         console.print("\n".join(dump.described(kept, dump.replay(kept))), highlight=False, markup=False, soft_wrap=True)
         return 0
-    if isinstance(command, PretrainConfig):
-        session = prepare(command, console)
-    else:
-        session = open_session(RunFolder.open(Path(command.run)), mesh=command.mesh)
-        keep_programs(console)
-    outcome = train(session, console)
+    with processes.joined(command.launch, Path(command.run)):
+        console = Console(quiet=not processes.leads())
+        if isinstance(command, PretrainConfig):
+            session = prepare(command, console)
+        else:
+            session = open_session(RunFolder.open(Path(command.run)), mesh=command.mesh)
+            keep_programs(console)
+        outcome = train(session, console)
+        leads = processes.leads()
+    if not leads:
+        return 0
     if outcome.stopped_by:
         console.print(
             f"stopped by {outcome.stopped_by} after step {outcome.step} of {session.config.steps}; go on with\n"

@@ -8,6 +8,7 @@ from jax_encoder import versions
 from jax_encoder.data.tokenizer_form import Digits, Kind, TokenizerForm, Unknown, Whitespace
 from jax_encoder.errors import InputError
 from jax_encoder.training import mesh
+from jax_encoder.training.launch import Launch
 
 # What saved options of earlier versions lack: a new one has its row here, as in `jax_encoder.config`.
 _ADDED: versions.Added = {
@@ -214,6 +215,7 @@ class PretrainConfig:
     text: TextOptions = TextOptions()
     model: ModelOptions = ModelOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
+    launch: Launch = dataclasses.field(default_factory=Launch)
 
     def check(self) -> None:
         """Raises InputError for options that cannot work, alone or together."""
@@ -227,15 +229,15 @@ class PretrainConfig:
             )
         if self.mesh not in (None, mesh.AUTO):
             mesh.parse(self.mesh)
+        self.launch.check()
         self.text.check()
         self.model.check()
         self.optimizer.check(self.steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the folder, which may be moved, with the version that it is of."""
+        """Everything but the folder, which may be moved, and the processes, with the version that it is of."""
         values = {versions.KEY: versions.newest(_ADDED), **dataclasses.asdict(self)}
-        del values["run"]
-        return values
+        return {name: value for name, value in values.items() if name not in _NOT_KEPT}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, run: str) -> Self:
@@ -246,7 +248,7 @@ class PretrainConfig:
         """
         if not isinstance(values, dict):
             raise InputError(f"training must be an object, got {values!r}")
-        names = _flat(dataclasses.asdict(cls())).keys() - {"run"}
+        names = _flat(dataclasses.asdict(cls())).keys() - _NOT_KEPT
         try:
             read = versions.upgraded(_flat(values), names, _ADDED, what="training")
         except ValueError as error:
@@ -261,6 +263,7 @@ class PretrainConfig:
         return config
 
 
+_NOT_KEPT = frozenset({"run", "launch"})
 _GROUPS: dict[str, Any] = {"text": TextOptions, "model": ModelOptions, "optimizer": OptimizerOptions}
 
 

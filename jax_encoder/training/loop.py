@@ -13,7 +13,7 @@ from jax_encoder.data.batches import prefetch
 from jax_encoder.data.masking import Batch
 from jax_encoder.kernels import table
 from jax_encoder.params import Params, named
-from jax_encoder.training import dump, metrics
+from jax_encoder.training import dump, metrics, processes
 from jax_encoder.training.compilation import compiling
 from jax_encoder.training.config import DRAWN_SINCE
 from jax_encoder.training.display import Display
@@ -64,11 +64,18 @@ def train(session: Session, console: Console) -> Outcome:
             )
         with compiling(console, "the training step"):
             step = session.program.step.lower(state, _batch(session, start)).compile()
+        before = [one for one in metrics.of_split(session.folder.metrics, "train") if one["step"] <= start]
         with (
-            closing(metrics.MetricsLog(session.folder.metrics, session.folder.tensorboard, step=start)) as log,
+            closing(_log(session, start)) as log,
             Display(console, steps=session.config.steps, start=start) as display,
         ):
-            return _Loop(session, log, display).run(step, state, interrupt)
+            return _Loop(session, log, display, before).run(step, state, interrupt)
+
+
+def _log(session: Session, start: int) -> metrics.MetricsLog | metrics.NoLog:
+    if not processes.leads():
+        return metrics.NoLog()
+    return metrics.MetricsLog(session.folder.metrics, session.folder.tensorboard, step=start)
 
 
 def _batch(session: Session, step: int) -> Batch:
@@ -116,12 +123,26 @@ class _Clock:
 
 
 class _Loop:
-    def __init__(self, session: Session, log: metrics.MetricsLog, display: Display):
+    """The steps of a run.
+
+    Args:
+        session: of the run.
+        log, display: what is told of each step.
+        before: the training records of the steps before.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        log: metrics.MetricsLog | metrics.NoLog,
+        display: Display,
+        before: list[metrics.Record],
+    ):
         self.session, self.log, self.display = session, log, display
         self.clock = _Clock(metrics.training_seconds(session.folder.metrics))
         self.pending: deque[tuple[int, StepMetrics]] = deque()
         self.evaluated = False
-        self.skips = Skips(session.config.max_skipped, metrics.of_split(session.folder.metrics, "train"))
+        self.skips = Skips(session.config.max_skipped, before)
 
     def run(self, compiled: jax.stages.Compiled, state: TrainState, interrupt: Interrupt) -> Outcome:
         config, start = self.session.config, int(state.step)
@@ -133,10 +154,11 @@ class _Loop:
                 self.pending.append((step, measured))
                 self._record(leave=0 if self.skips.waits else _LAG)
                 if self.skips.too_many:
-                    self._give_up(step, state.params, batch)
+                    self._give_up(step, state.params)
+                signalled = processes.agreed(step, interrupt.name)
                 last = step == config.steps
                 evaluates = last or step % config.eval_every == 0
-                saves = last or step % config.checkpoint_every == 0 or interrupt.name is not None
+                saves = last or step % config.checkpoint_every == 0 or signalled is not None
                 if evaluates or saves:
                     self._record(leave=0)
                     self.clock.pause()
@@ -146,9 +168,9 @@ class _Loop:
                         self.log.flush()
                         self.session.checkpoints.save(state)
                     self.clock.resume()
-                if interrupt.name is not None:
+                if signalled is not None:
                     break
-        return Outcome(step, None if step == config.steps else interrupt.name)
+        return Outcome(step, None if step == config.steps else signalled)
 
     def _record(self, *, leave: int) -> None:
         """Reads, checks and writes the metrics of all steps but the last `leave`; waits until they are done."""
@@ -161,11 +183,13 @@ class _Loop:
             self.log.write("train", step, values)
             self.display.step(step, values)
 
-    def _give_up(self, step: int, params: Params, batch: Batch) -> None:
+    def _give_up(self, step: int, params: Params) -> None:
         """Keeps the step, and ends the run."""
         session = self.session
         kept = session.folder.kept_step(step)
-        dump.write(kept, dump.Dump(session.config, session.encoder, step, named(params), batch))
+        whole, batch = processes.fetched(named(params)), session.batches.batch(step - 1)
+        if processes.leads():
+            dump.write(kept, dump.Dump(session.config, session.encoder, step, whole, batch))
         raise FloatingPointError(
             f"{self.skips.told()}; the run stops, and nothing after step {session.checkpoints.newest()} is saved.\n"
             f"The last of these steps is kept: {replay_command(kept)}\n"

@@ -14,7 +14,7 @@ from jax_encoder.data.baselines import baseline_losses
 from jax_encoder.data.packing import Rows, left_out, load_rows, pack, save_rows
 from jax_encoder.data.tokenizer_report import TokenizerReport, tokenizer_report
 from jax_encoder.data.tokenizer_training import train_tokenizer
-from jax_encoder.training import recipes
+from jax_encoder.training import processes, recipes
 from jax_encoder.training.choose import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.compilation import compiling, keep_programs
 from jax_encoder.training.config import PretrainConfig, TextOptions
@@ -40,6 +40,18 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
         InputError: options that cannot work, text or tokenizer that cannot be used, or a folder that is taken.
     """
     config.check()
+    processes.by_lead("run folder", lambda: _made(config, console))
+    session = open_session(RunFolder(Path(config.run)))
+    processes.by_lead("baselines", lambda: _counted(session, console))
+    keep_programs(console)
+    with compiling(console, "the initial parameters"):
+        state = session.program.init()
+    session.checkpoints.save(state)
+    return session
+
+
+def _made(config: PretrainConfig, console: Console) -> str:
+    """Makes the folder with all that a session is opened from; returns its path."""
     encoder = choose_encoder(config.model)
     RunFolder.check_free(Path(config.run))
     config = _on_devices(config, encoder)
@@ -54,21 +66,23 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
     for name, rows in text.rows.items():
         save_rows(rows, folder.rows, name)
     folder.write_config(config, text.encoder)
-    session = open_session(folder)
+    return str(folder.path)
+
+
+def _counted(session: Session, console: Console) -> str:
+    """Writes what counting words comes to on the held-out text; returns where."""
+    folder = session.folder
     with console.status("counting for the baselines"):
-        vocabulary = tokenizer.vocabulary_of(text.tokenizer)
+        vocabulary = tokenizer.vocabulary_of(tokenizer.load_tokenizer(folder.tokenizer))
         baselines = baseline_losses(load_rows(folder.rows, "train"), session.held_out, vocabulary)
     folder.write_json(folder.baselines, baselines._asdict())
-    keep_programs(console)
-    with compiling(console, "the initial parameters"):
-        state = session.program.init()
-    session.checkpoints.save(state)
-    return session
+    return str(folder.baselines)
 
 
 def _on_devices(config: PretrainConfig, encoder: EncoderConfig) -> PretrainConfig:
     """The config with the sizes of its mesh, so that a run knows them; the vocabulary may yet change."""
     if config.mesh is None:
+        choose_layout(config, encoder)
         return config
     shape = shape_for(config.mesh, jax.device_count())
     check_rows(shape, config.batch_size, config.accumulate)
