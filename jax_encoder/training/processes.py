@@ -19,8 +19,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jax_encoder.errors import InputError
+from jax_encoder.training.last_words import LastWords
 from jax_encoder.training.launch import Launch
-from jax_encoder.training.run_folder import RunFolder, resume_command
+from jax_encoder.training.run_folder import resume_command
 
 # The exit status of a process that ends because another one has.
 PEER_GONE = 4
@@ -146,21 +147,29 @@ class Watch:
         advice: what to do then, to be printed.
     """
 
-    def __init__(self, patience: int, advice: Callable[[], str]):
+    def __init__(self, patience: int, advice: str):
         self._patience, self._advice = patience, advice
+        self._words = LastWords(f"{_who()} has ended without a word: killed, or it has lost process 0.\n{advice}")
         self._seen: dict[str, tuple[str, float]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def __enter__(self) -> "Watch":
-        if jax.process_count() > 1:
-            self._thread.start()
+        self._words.__enter__()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
+        self._words.unsaid()
+
+    def end(self, reason: str) -> NoReturn:
+        """Ends this process at once, without waiting for others as Python's end would."""
+        self._words.unsaid()
+        sys.stdout.flush()
+        print(f"{_who()} ends: {reason}\n{self._advice}", file=sys.stderr, flush=True)
+        os._exit(PEER_GONE)
 
     def _run(self) -> None:
         count, failing = 0, 0.0
@@ -177,7 +186,7 @@ class Watch:
                 ended = f"process 0 cannot be reached ({str(error).splitlines()[0][:120]})" if late else None
             if ended and not self._over.is_set():
                 _set_first(_ENDED, ended)
-                end(ended, self._advice())
+                self.end(ended)
 
     def _silent(self) -> str | None:
         """Which process has given no sign for too long."""
@@ -189,15 +198,6 @@ class Watch:
             elif now - self._seen.setdefault(key, (beat, now))[1] > self._patience:
                 return f"process {key.rpartition('/')[2]} has given no sign of life for {self._patience} s"
         return None
-
-
-def end(reason: str, advice: str, status: int = PEER_GONE) -> NoReturn:
-    """Ends this process at once, without waiting for others as Python's end would."""
-    sys.stdout.flush()
-    print(
-        f"process {jax.process_index()} of {jax.process_count()} ends: {reason}\n{advice}", file=sys.stderr, flush=True
-    )
-    os._exit(status)
 
 
 def leave(reason: str, status: int) -> None:
@@ -223,20 +223,23 @@ def joined(launch: Launch, run: Path) -> Iterator[None]:
         yield
         return
 
-    def advice() -> str:
-        begun = RunFolder(run).checkpoints.is_dir()
-        again = f"go on with {resume_command(run)}" if begun else "nothing is saved yet: delete its folder, begin again"
-        return f"The others end within {launch.peer_timeout} s. Once all have, {again} (in every process)"
-
-    with Watch(launch.peer_timeout, advice):
+    advice = (
+        f"The others end within {launch.peer_timeout} s. Once all have, go on in every process with "
+        f"{resume_command(run)}; a run that has saved nothing yet begins anew, in another folder"
+    )
+    with Watch(launch.peer_timeout, advice) as watch:
         try:
             yield
             together("the end")
         except jax.errors.JaxRuntimeError as error:
             said = str(error).strip().splitlines()[0]
             _set_first(_ENDED, f"process {jax.process_index()} has ended: {said}")
-            end(f"a process is gone or JAX failed: {said}", advice())
+            watch.end(f"another process is gone, or JAX failed: {said}")
     jax.distributed.shutdown()
+
+
+def _who() -> str:
+    return f"process {jax.process_index()} of {jax.process_count()}"
 
 
 def _store() -> Any:
