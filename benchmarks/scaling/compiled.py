@@ -22,7 +22,7 @@ class Compiled(NamedTuple):
     Attributes:
         moved: every array between devices.
         arguments: bytes on one device of what the step is given: the state, and the device's rows.
-        whole: sizes of the parameters that fsdp splits, as they are when they are whole.
+        temporary: bytes on one device of what is not there before or after.
     """
 
     moved: list[Collective]
@@ -40,7 +40,10 @@ def compiled(part: tuple[str, str]) -> Compiled:
     program = build(given.config, given.encoder, dtype=jnp.float64, layout=layout)
     made = program.step.lower(abstract_state(program), program.placed(given.batches[0])).compile()
     memory = made.memory_analysis()
-    return Compiled(read(made.as_text(), shape.devices), memory.argument_size_in_bytes, memory.temp_size_in_bytes)
+    text = made.as_text()
+    if memory is None or text is None:
+        raise RuntimeError("this backend does not say what it has compiled")
+    return Compiled(read(text, shape.devices), memory.argument_size_in_bytes, memory.temp_size_in_bytes)
 
 
 def work() -> formula.Work:
