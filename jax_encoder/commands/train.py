@@ -20,6 +20,9 @@ class Resume:
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
+    mesh: str | None = None
+    """How devices share the work from here on, as in `pretrain`, in place of the mesh that the run was begun on: the
+    batches are the same, losses equal within rounding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +152,7 @@ def _run(command: PretrainConfig | Training) -> int:
     if isinstance(command, PretrainConfig):
         session = prepare(command, console)
     else:
-        session = open_session(RunFolder.open(Path(command.run)))
+        session = open_session(RunFolder.open(Path(command.run)), mesh=command.mesh)
         keep_programs(console)
     outcome = train(session, console)
     if outcome.stopped_by:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from jax_encoder import versions
 from jax_encoder.data.tokenizer_form import Digits, Kind, TokenizerForm, Unknown, Whitespace
 from jax_encoder.errors import InputError
+from jax_encoder.training import mesh
 
 # What saved options of earlier versions lack: a new one has its row here, as in `jax_encoder.config`.
 _ADDED: versions.Added = {
@@ -23,6 +24,9 @@ _ADDED: versions.Added = {
         "recipe": lambda _: None,
         "max_skipped": lambda _: 1,
         "model.init": lambda _: "truncated",
+    },
+    5: {
+        "mesh": lambda _: None,
     },
 }
 # A run of an earlier version has dropped by masks that are no longer drawn.
@@ -181,6 +185,9 @@ class PretrainConfig:
         batch_size: Rows per step.
         accumulate: Parts that a step's rows are computed in, one after the other, to save memory; the update is the
             same.
+        mesh: How devices share the work: sizes of the axes data, fsdp and tensor that multiply to the devices, as in
+            data=4,fsdp=2; or auto, which is all along data. None: one device. data splits the rows, fsdp the rows and
+            the parameters, tensor the heads, the MLP and the vocabulary.
         seed: Of the initial parameters, the order of rows, the masks and dropout.
         eval_every: Steps between evaluations on held-out text; there is always one at the end.
         checkpoint_every: Steps between checkpoints; there is always one at the start and at the end.
@@ -196,6 +203,7 @@ class PretrainConfig:
     steps: int = 2000
     batch_size: int = 8
     accumulate: int = 1
+    mesh: str | None = None
     seed: int = 0
     eval_every: int = 500
     checkpoint_every: int = 500
@@ -217,6 +225,8 @@ class PretrainConfig:
             raise InputError(
                 f"--batch-size {self.batch_size} cannot be computed in --accumulate {self.accumulate} equal parts"
             )
+        if self.mesh not in (None, mesh.AUTO):
+            mesh.parse(self.mesh)
         self.text.check()
         self.model.check()
         self.optimizer.check(self.steps)

@@ -21,6 +21,6 @@ class Evaluation(NamedTuple):
 
 def evaluate(program: Program, params: Params, batches: Iterable[Batch]) -> Evaluation:
     """Evaluates without dropout; sums are added up and divided once, as batches have unequally many targets."""
-    sums = [program.evaluate(params, batch) for batch in batches]
+    sums = [program.evaluate(params, program.placed_whole(batch)) for batch in batches]
     loss, correct, targets = (math.fsum(map(float, column)) for column in zip(*jax.device_get(sums), strict=True))
     return Evaluation(loss / targets, correct / targets, int(targets))

@@ -21,6 +21,7 @@ from jax_encoder.training.evaluation import evaluate
 from jax_encoder.training.interrupt import Interrupt
 from jax_encoder.training.run_folder import replay_command
 from jax_encoder.training.session import Session, abstract_state
+from jax_encoder.training.sharding import told
 from jax_encoder.training.skips import Skips
 from jax_encoder.training.step import StepMetrics, TrainState
 
@@ -52,7 +53,7 @@ def train(session: Session, console: Console) -> Outcome:
             console.print(f"going back to step {start}", style="yellow", highlight=False)
         if start == session.config.steps:
             return Outcome(start, None)
-        console.print(_attention(session), highlight=False, markup=False, soft_wrap=True)
+        _tell(session, console)
         if start and _dropped_otherwise(session):
             console.print(
                 "this run was begun by an earlier version of jax-encoder, in which dropout drew other masks: it goes "
@@ -71,7 +72,16 @@ def train(session: Session, console: Console) -> Outcome:
 
 
 def _batch(session: Session, step: int) -> Batch:
-    return jax.device_put(session.batches.batch(step))
+    return session.program.placed(session.batches.batch(step))
+
+
+def _tell(session: Session, console: Console) -> None:
+    """What computes, and how."""
+    devices = told(session.program.layout, session.config)
+    if devices:
+        style = "yellow" if session.program.layout is None else None
+        console.print(devices, style=style, highlight=False, markup=False, soft_wrap=True)
+    console.print(_attention(session), highlight=False, markup=False, soft_wrap=True)
 
 
 def _attention(session: Session) -> str:
@@ -166,7 +176,8 @@ class _Loop:
     def _evaluate(self, step: int, params: Params) -> None:
         if not self.evaluated:
             with compiling(self.display.console, "the evaluation", spinner=False):
-                jax.block_until_ready(self.session.program.evaluate(params, self.session.held_out[0]))
+                program = self.session.program
+                jax.block_until_ready(program.evaluate(params, program.placed_whole(self.session.held_out[0])))
             self.evaluated = True
         values = evaluate(self.session.program, params, self.session.held_out)._asdict()
         self.log.write("held_out", step, values)

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 from rich.console import Console
 from tokenizers import Tokenizer
 
@@ -17,8 +18,10 @@ from jax_encoder.training import recipes
 from jax_encoder.training.choose import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.compilation import compiling, keep_programs
 from jax_encoder.training.config import PretrainConfig, TextOptions
+from jax_encoder.training.mesh import check_encoder, check_rows, shape_for
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Session, open_session
+from jax_encoder.training.sharding import choose_layout
 
 
 class _Text(NamedTuple):
@@ -39,7 +42,9 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
     config.check()
     encoder = choose_encoder(config.model)
     RunFolder.check_free(Path(config.run))
+    config = _on_devices(config, encoder)
     text = _read_text(config, encoder, console)
+    choose_layout(config, text.encoder)
     for number, line in enumerate(recipes.told(config)):
         _note(console, f"{'' if number else 'recipe':11}{line}")
     folder = RunFolder.create(Path(config.run))
@@ -59,6 +64,16 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
         state = session.program.init()
     session.checkpoints.save(state)
     return session
+
+
+def _on_devices(config: PretrainConfig, encoder: EncoderConfig) -> PretrainConfig:
+    """The config with the sizes of its mesh, so that a run knows them; the vocabulary may yet change."""
+    if config.mesh is None:
+        return config
+    shape = shape_for(config.mesh, jax.device_count())
+    check_rows(shape, config.batch_size, config.accumulate)
+    check_encoder(shape, dataclasses.replace(encoder, vocab_size=shape.tensor * encoder.vocab_size))
+    return dataclasses.replace(config, mesh=str(shape))
 
 
 def _read_text(config: PretrainConfig, encoder: EncoderConfig, console: Console) -> _Text:

@@ -1,5 +1,6 @@
 """A run as it lies in its folder, brought back to life."""
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from jax_encoder.params import Params
 from jax_encoder.training.checkpoint import Checkpoints
 from jax_encoder.training.config import PretrainConfig
 from jax_encoder.training.run_folder import RunFolder
+from jax_encoder.training.sharding import choose_layout
 from jax_encoder.training.step import Program, TrainState, build
 
 
@@ -38,20 +40,28 @@ class Trained(NamedTuple):
     step: int
 
 
-def open_session(folder: RunFolder) -> Session:
+def open_session(folder: RunFolder, *, mesh: str | None = None) -> Session:
     """Builds what `config.json` says from the tokenizer and the rows in the folder.
 
+    Args:
+        folder: of the run.
+        mesh: in place of the one that the run was begun on.
+
     Raises:
-        InputError: a file is missing, damaged or from another version.
+        InputError: a file is missing, damaged or from another version, or the devices are not those of the mesh.
     """
     config, encoder = folder.read_config()
+    if mesh is not None:
+        config = dataclasses.replace(config, mesh=mesh)
+        config.check()
+    layout = choose_layout(config, encoder)
     masking = Masking(vocabulary_of(load_tokenizer(folder.tokenizer)), config.text.mask_rate)
     train, held_out = (load_rows(folder.rows, name) for name in ("train", "held_out"))
     return Session(
         folder,
         config,
         encoder,
-        build(config, encoder),
+        build(config, encoder, layout=layout),
         Checkpoints(folder.checkpoints, keep=config.keep),
         Batches(train, masking, batch_size=config.batch_size, seed=config.seed),
         EvaluationBatches(
@@ -65,10 +75,10 @@ def open_session(folder: RunFolder) -> Session:
 
 def abstract_state(program: Program) -> TrainState:
     """Shapes, dtypes and places of a run's state, without computing one."""
-    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), jax.eval_shape(program.init)
-    )
+    state = jax.eval_shape(program.init)
+    one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    places = jax.tree.map(lambda _: one, state) if program.layout is None else program.layout.of_state(state)
+    return jax.tree.map(lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), state, places)
 
 
 def load_trained(path: Path) -> Trained:

@@ -204,7 +204,7 @@ def test_a_run_that_was_begun_with_other_masks_is_told(prepared, version, step, 
     folder = RunFolder(tmp_path / "run")
     values = json.loads(folder.config.read_text())
     values["training"]["version"] = version
-    for name in ("recipe", "max_skipped"):
+    for name in ("recipe", "max_skipped", "mesh"):
         del values["training"][name]
     del values["training"]["model"]["init"]
     if version < 3:
