@@ -31,7 +31,8 @@ from torch_ref.training import Trainer
 BUGS = {bug.name: bug for bug in TRAINING_BUGS}
 STEPS = 4
 
-pytestmark = pytest.mark.slow  # the lesson that all share is a training run
+# Slow: the lesson that all share is a training run.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shapes_unchecked")]
 
 
 @pytest.fixture(scope="module")
