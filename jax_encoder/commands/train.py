@@ -107,8 +107,8 @@ def execute(command: PretrainConfig | Training, program: str) -> int:
         program: whose name stands before what went wrong.
 
     Returns:
-        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 130 for a
-        second Ctrl-C.
+        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 128 + the
+        number of the signal that stopped it.
     """
     try:
         return _run(command)
@@ -130,6 +130,7 @@ def _run(command: PretrainConfig | Training) -> int:
     from rich.console import Console
 
     from jax_encoder.training.compilation import keep_programs
+    from jax_encoder.training.ending import Ending, name_of, status_of
     from jax_encoder.training.loop import train
     from jax_encoder.training.prepare import prepare
     from jax_encoder.training.run_folder import RunFolder, resume_command
@@ -149,19 +150,22 @@ def _run(command: PretrainConfig | Training) -> int:
         kept = dump.read(Path(command.step))
         console.print("\n".join(dump.described(kept, dump.replay(kept))), highlight=False, markup=False, soft_wrap=True)
         return 0
-    if isinstance(command, PretrainConfig):
-        session = prepare(command, console)
-    else:
-        session = open_session(RunFolder.open(Path(command.run)), mesh=command.mesh)
-        keep_programs(console)
-    outcome = train(session, console)
-    if outcome.stopped_by:
-        console.print(
-            f"stopped by {outcome.stopped_by} after step {outcome.step} of {session.config.steps}; go on with\n"
-            f"  {resume_command(session.folder.path)}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        return 0
-    verdict = finish(session.folder, console, check_parity=session.config.verify)
+    with Ending() as ending:
+        if isinstance(command, PretrainConfig):
+            with ending.at_once("before the first step: nothing is lost, and the same command begins again"):
+                session = prepare(command, console)
+        else:
+            with ending.at_once(f"before it went on; go on with\n  {resume_command(Path(command.run))}"):
+                session = open_session(RunFolder.open(Path(command.run)), mesh=command.mesh)
+                keep_programs(console)
+        go_on = f"go on with\n  {resume_command(session.folder.path)}"
+        outcome = train(session, console, ending)
+        if outcome.stopped_by is not None:
+            told = (
+                f"stopped by {name_of(outcome.stopped_by)} after step {outcome.step} of {session.config.steps}; {go_on}"
+            )
+            console.print(told, highlight=False, soft_wrap=True)
+            return status_of(outcome.stopped_by)
+        with ending.unwinding(f"after the last step: nothing is lost; to see the end of the run, {go_on}"):
+            verdict = finish(session.folder, console, check_parity=session.config.verify)
     return verdict.status

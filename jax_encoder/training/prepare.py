@@ -50,7 +50,7 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
     folder = RunFolder.create(Path(config.run))
     tokenizer.save_tokenizer(text.tokenizer, folder.tokenizer)
     folder.write_json(folder.tokenizer_report, text.report.to_dict())
-    folder.rows.mkdir()
+    folder.rows.mkdir(exist_ok=True)
     for name, rows in text.rows.items():
         save_rows(rows, folder.rows, name)
     folder.write_config(config, text.encoder)
@@ -63,6 +63,7 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
     with compiling(console, "the initial parameters"):
         state = session.program.init()
     session.checkpoints.save(state)
+    folder.finish()
     return session
 
 

@@ -90,7 +90,13 @@ def test_what_could_not_show_a_mistake_is_said(bench):
 
 
 def test_values_are_read_from_their_own_step():
-    among = ["step 2 loss", "step 2 gradient_norm", "step 2 gradient a.b", "step 2 parameter a.b", "restored parameter a.b"]
+    among = [
+        "step 2 loss",
+        "step 2 gradient_norm",
+        "step 2 gradient a.b",
+        "step 2 parameter a.b",
+        "restored parameter a.b",
+    ]
     assert reads("step 2 parameter a.b", among) == ("step 2 gradient_norm", "step 2 gradient a.b")
     assert reads("step 2 gradient_norm", among) == ("step 2 loss",)
     assert reads("step 2 loss", among) == reads("restored parameter a.b", among) == ()
