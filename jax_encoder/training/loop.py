@@ -178,6 +178,7 @@ class _Loop:
                     self.clock.resume()
                 if stopped:
                     break
+        self.interrupt.check()
         return Outcome(step, self.interrupt.number if stopped else None)
 
     def _record(self, *, leave: int) -> None:

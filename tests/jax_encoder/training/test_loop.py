@@ -147,6 +147,8 @@ def test_a_complete_run_is_left_as_it_is(whole):
     assert {path: path.stat().st_mtime_ns for path in whole.folder.path.rglob("*")} == before
 
 
+# The second may come while the garbage collector calls back, and what is raised there is only told.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_second_ctrl_c_stops_at_once(session, monkeypatch):
     heard = threading.Semaphore(0)
     note = Interrupt._note
