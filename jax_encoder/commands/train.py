@@ -86,6 +86,7 @@ def _run(command: PretrainConfig | Resume | Export) -> int:
 
     from rich.console import Console
 
+    from jax_encoder.memory import keep_memory
     from jax_encoder.training.compilation import keep_programs
     from jax_encoder.training.loop import train
     from jax_encoder.training.prepare import prepare
@@ -93,6 +94,7 @@ def _run(command: PretrainConfig | Resume | Export) -> int:
     from jax_encoder.training.session import open_session
     from jax_encoder.training.summary import finish
 
+    keep_memory()
     console = Console()
     if isinstance(command, Export):
         from jax_encoder.training.export import export_run
