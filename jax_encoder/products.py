@@ -52,7 +52,7 @@ _einsum.defvjp(_forward, _backward)
 def _product(spec: str, x: Array, y: Array, *, as_said: bool = False) -> Array:
     """One product with `x` as its first factor, of which `jnp.einsum` makes no promise.
 
-    XLA folds the order of the result's axes into the product, and thereby swaps the factors; `as_said` keeps it from it.
+    XLA folds the order of the result's axes into the product and thereby swaps the factors; not `as_said`.
     """
     inputs, out = spec.split("->")
     of_x, of_y = inputs.split(",")

@@ -56,8 +56,8 @@ def _forward(logits_BKV: Array, labels_BK: Array) -> tuple[Array, tuple[Array, A
 
 
 def _backward(kept: tuple[Array, Array, Array], cotangent_BK: Array) -> tuple[Array, None]:
-    # The label's one is added where it lies: as a part of the loop it would have the loop repeated for each product that
-    # reads the result.
+    # The label's one is added where it lies: as a part of the loop it would have XLA repeat the loop for each product
+    # that reads the result.
     logits_BKV, labels_BK, total_BK = kept
     weighed_BKV = jnp.exp(logits_BKV - total_BK[:, :, None]) * cotangent_BK[:, :, None]
     return weighed_BKV.at[*jnp.indices(labels_BK.shape), labels_BK].add(-cotangent_BK), None
