@@ -129,6 +129,7 @@ def _run(command: PretrainConfig | Training) -> int:
 
     from rich.console import Console
 
+    from jax_encoder.memory import keep_memory
     from jax_encoder.training.compilation import keep_programs
     from jax_encoder.training.ending import Ending, name_of, status_of
     from jax_encoder.training.loop import train
@@ -137,6 +138,7 @@ def _run(command: PretrainConfig | Training) -> int:
     from jax_encoder.training.session import open_session
     from jax_encoder.training.summary import finish
 
+    keep_memory()
     console = Console()
     if isinstance(command, Export):
         from jax_encoder.training.export import export_run
