@@ -10,11 +10,13 @@ from jax_encoder.commands import train
 from jax_encoder.commands.called import called_as
 from jax_encoder.commands.encode import Encode
 from jax_encoder.commands.fill_mask import FillMask
+from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
 
 Command = (
-    Annotated[PretrainConfig, tyro.conf.subcommand("train")]
+    Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
+    | Annotated[PretrainConfig, tyro.conf.subcommand("train")]
     | Annotated[train.Resume, tyro.conf.subcommand("resume")]
     | Annotated[train.Export, tyro.conf.subcommand("export")]
     | Annotated[tyro.conf.FlagCreatePairsOff[Encode], tyro.conf.subcommand("encode")]
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; None takes the process's own.
     """
     command, program = parse(arguments), called_as()
-    if isinstance(command, PretrainConfig | train.Resume | train.Export):
+    if isinstance(command, PrepareConfig | PretrainConfig | train.Resume | train.Export):
         return train.execute(command, program)
     try:
         return command.run()
@@ -41,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | train.Resume | train.Export | Encode | FillMask:
+def parse(
+    arguments: Sequence[str] | None = None,
+) -> PrepareConfig | PretrainConfig | train.Resume | train.Export | Encode | FillMask:
     """The command that the arguments ask for; prints help or what is wrong, and exits, if they ask for none."""
     return tyro.cli(
         Command,

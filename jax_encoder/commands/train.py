@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from jax_encoder.commands import prepare
+from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
 
@@ -30,7 +32,8 @@ class Export:
 
 
 Command = (
-    Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
+    Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
+    | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Export, tyro.conf.subcommand("export")]
 )
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return execute(parse(arguments), "train.py")
 
 
-def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | Resume | Export:
+def parse(arguments: Sequence[str] | None = None) -> PrepareConfig | PretrainConfig | Resume | Export:
     """The command that the arguments ask for; prints help or what is wrong, and exits, if they ask for none."""
     return tyro.cli(
         Command,
@@ -56,7 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | Resume | E
     )
 
 
-def execute(command: PretrainConfig | Resume | Export, program: str) -> int:
+def execute(command: PrepareConfig | PretrainConfig | Resume | Export, program: str) -> int:
     """Runs one command.
 
     Args:
@@ -80,7 +83,9 @@ def execute(command: PretrainConfig | Resume | Export, program: str) -> int:
         return 130
 
 
-def _run(command: PretrainConfig | Resume | Export) -> int:
+def _run(command: PrepareConfig | PretrainConfig | Resume | Export) -> int:
+    if isinstance(command, PrepareConfig):
+        return prepare.run(command)
     # Imported here, so that --help and a mistyped option need not wait for JAX.
     from pathlib import Path
 
@@ -88,7 +93,7 @@ def _run(command: PretrainConfig | Resume | Export) -> int:
 
     from jax_encoder.training.compilation import keep_programs
     from jax_encoder.training.loop import train
-    from jax_encoder.training.prepare import prepare
+    from jax_encoder.training.prepare import prepare as prepare_run
     from jax_encoder.training.run_folder import RunFolder, resume_command
     from jax_encoder.training.session import open_session
     from jax_encoder.training.summary import finish
@@ -101,7 +106,7 @@ def _run(command: PretrainConfig | Resume | Export) -> int:
         console.print(f"wrote {folder}: AutoModelForMaskedLM.from_pretrained({str(folder)!r}) loads it", soft_wrap=True)
         return 0
     if isinstance(command, PretrainConfig):
-        session = prepare(command, console)
+        session = prepare_run(command, console)
     else:
         session = open_session(RunFolder.open(Path(command.run)))
         keep_programs(console)
