@@ -38,7 +38,8 @@ class Batch(NamedTuple):
     weights: Float32[np.ndarray, "B K"]
 
 
-class Share(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Share:
     """Which rows of a batch a process makes: of `count` equal parts, the one with this index."""
 
     index: int = 0

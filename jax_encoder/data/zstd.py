@@ -2,12 +2,12 @@
 
 import importlib
 import io
-from typing import Any, BinaryIO
+from typing import Any
 
 from jax_encoder.errors import InputError
 
 
-def opened(raw: BinaryIO) -> BinaryIO:
+def opened(raw: io.BufferedReader) -> io.BufferedIOBase:
     """What a compressed stream holds.
 
     Raises:

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,14 +13,14 @@ import numpy as np
 from rich.console import Console
 
 from jax_encoder.data import lock
-from jax_encoder.data.corpus import digest_of, is_held_out
-from jax_encoder.data.documents import Form, read_documents
+from jax_encoder.data.documents import Form
 from jax_encoder.data.files import sha256_of, write_json, written_whole
 from jax_encoder.data.prepared import duplicates, manifest, pool, shards, tokens
 from jax_encoder.data.prepared.bar import Bar
 from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.data.prepared.manifest import Manifest, SourceRecord
 from jax_encoder.data.prepared.plan import Plan, Unit, plan, size_of
+from jax_encoder.data.prepared.sample import sample
 from jax_encoder.data.prepared.shards import Shard
 from jax_encoder.data.prepared.tokens import Chunk
 from jax_encoder.data.tokenizer import Vocabulary, load_tokenizer, save_tokenizer, vocabulary_of
@@ -46,12 +45,14 @@ class Work(NamedTuple):
         plan: of the corpus.
         to: the folder.
         console: to speak to.
+        options: what the result depends on; a tokenizer by its checksum.
     """
 
     config: PrepareConfig
     plan: Plan
     to: Path
     console: Console
+    options: dict[str, Any]
 
     @property
     def folder(self) -> Path:
@@ -89,8 +90,12 @@ def prepare_text(config: PrepareConfig, console: Console) -> Path:
         InputError: options that cannot work, text that cannot be read, or a folder that holds something else.
     """
     config.check()
-    work = Work(config, plan(config.data), Path(config.to), console)
-    asked = {"options": config.to_dict(), "plan": work.plan.fingerprint()}
+    options = config.to_dict()
+    if config.tokenizer:
+        vocabulary_of(load_tokenizer(Path(config.tokenizer)), source=config.tokenizer)
+        options["tokenizer"] = sha256_of(Path(config.tokenizer))
+    work = Work(config, plan(config.data), Path(config.to), console, options)
+    asked = {"options": options, "plan": work.plan.fingerprint()}
     if manifest.is_prepared(work.to):
         found = manifest.read_manifest(work.to)
         if {"options": found.options, "plan": found.plan} != asked:
@@ -103,7 +108,7 @@ def prepare_text(config: PrepareConfig, console: Console) -> Path:
     with _locked(work, index, count):
         _begin(work, asked)
         _ensure_tokenizer(work)
-        _tokenize(work, [unit for unit in work.plan.units if unit.index % count == index])
+        _tokenize(work, [unit for unit in work.plan.units if unit.number % count == index])
         if config.part is not None:
             work.say(f"part {config.part} is ready; once all are, the same command without --part puts them together")
         else:
@@ -161,9 +166,7 @@ def _ensure_tokenizer(work: Work) -> None:
         return
     config = work.config
     if config.tokenizer:
-        given = load_tokenizer(Path(config.tokenizer))
-        vocabulary_of(given, source=config.tokenizer)
-        save_tokenizer(given, work.tokenizer)
+        save_tokenizer(load_tokenizer(Path(config.tokenizer)), work.tokenizer)
         return
     with work.console.status("reading text for the tokenizer"):
         texts = sample(work.plan, work.form, config.held_out_share, limit=config.tokenizer_text << 20)
@@ -174,38 +177,8 @@ def _ensure_tokenizer(work: Work) -> None:
     save_tokenizer(trained, work.tokenizer)
 
 
-def sample(corpus: Plan, form: Form, share: int, *, limit: int) -> list[str]:
-    """Documents for training from all over a corpus: the beginning of every unit, all of it if that is not too much.
-
-    Args:
-        corpus: to read.
-        form: how documents lie in it.
-        share: one document in so many is held out.
-        limit: bytes of text, about.
-    """
-    sizes = {unit.index: sum(map(size_of, unit.extents)) for unit in corpus.units}
-    total, texts = max(1, sum(sizes.values())), []
-    for unit in corpus.units:
-        # Where nobody knows the size, all units are alike.
-        fraction = sizes[unit.index] / total if sizes[unit.index] else 1 / len(corpus.units)
-        room = math.inf if total <= limit and sizes[unit.index] else limit * fraction
-        for text in _of_unit(unit, form):
-            held_out = is_held_out(digest_of(text), share) if unit.held_out is None else unit.held_out
-            if not held_out:
-                texts.append(text)
-            room -= len(text.encode("utf-8"))
-            if room <= 0:
-                break
-    return texts
-
-
-def _of_unit(unit: Unit, form: Form) -> Iterator[str]:
-    for extent in unit.extents:
-        yield from read_documents(extent, form)
-
-
 def _tokenize(work: Work, units: Sequence[Unit]) -> None:
-    left = [unit for unit in units if not tokens.unit_record(work.folder, unit.index).is_file()]
+    left = [unit for unit in units if not tokens.unit_record(work.folder, unit.number).is_file()]
     if not left:
         return
     form, share = work.form, work.config.held_out_share
@@ -219,7 +192,7 @@ def _tokenize(work: Work, units: Sequence[Unit]) -> None:
 def _finish(work: Work) -> None:
     """From chunks to rows, once all chunks are there."""
     chunks = [
-        chunk for unit in work.plan.units for chunk in tokens.read_record(tokens.unit_record(work.folder, unit.index))
+        chunk for unit in work.plan.units for chunk in tokens.read_record(tokens.unit_record(work.folder, unit.number))
     ]
     _check_sides(work, chunks)
     with work.console.status("looking for duplicates"):
@@ -236,7 +209,7 @@ def _finish(work: Work) -> None:
     positions = sum(shard.rows for shard in sides[0]) * work.config.seq_len
     written = Manifest(
         version=manifest.VERSION,
-        options=work.config.to_dict(),
+        options=work.options,
         plan=work.plan.fingerprint(),
         row_length=work.config.seq_len,
         vocabulary=vocabulary.size,

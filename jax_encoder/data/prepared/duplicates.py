@@ -70,7 +70,7 @@ def _grams(tokens: Integer[np.ndarray, " N"], ends: Int64[np.ndarray, " D"]) -> 
     hashed = np.zeros(len(tokens), np.uint64)
     for ahead in range(_WINDOW):
         behind = np.zeros_like(numbered)
-        behind[: len(tokens) - ahead] = numbered[ahead:]
+        behind[: max(0, len(tokens) - ahead)] = numbered[ahead:]
         hashed = _mixed(hashed ^ np.where(left > ahead, behind, np.uint64(0)))
     return (hashed >> np.uint64(32)).astype(np.uint32)
 

@@ -30,13 +30,13 @@ class Unit(NamedTuple):
     """What one process reads in one go.
 
     Attributes:
-        index: of all units, in the order of the corpus.
+        number: of all units, in the order of the corpus.
         source: index of its source.
         extents: files, or ranges of files, one after the other.
         held_out: for all its documents; None leaves that to each one's text.
     """
 
-    index: int
+    number: int
     source: int
     extents: tuple[Extent, ...]
     held_out: bool | None = None

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import grain
 import numpy as np
-from absl import flags
 
 from jax_encoder.data.masking import WHOLE, Batch, Masking, Share, Stream, generator, mask_tokens
 from jax_encoder.data.packing import Rows
@@ -19,7 +17,7 @@ from jax_encoder.data.prepared.shards import Shard
 from jax_encoder.errors import InputError
 
 
-class ShardRows(Sequence[np.ndarray]):
+class ShardRows(Sequence[np.void]):
     """The rows of some shards, one after the other; each is compared with its checksum as it is read.
 
     Args:
@@ -45,7 +43,7 @@ class ShardRows(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, index: Any) -> np.ndarray:
+    def __getitem__(self, index: Any) -> Any:
         shard = int(np.searchsorted(self._ends, index, "right"))
         row = int(index) - (int(self._ends[shard - 1]) if shard else 0)
         record = self._maps[shard][row]
@@ -120,7 +118,8 @@ class PreparedBatches:
             self.close()
             self._ahead = iter(self._dataset(step))
         self._next = step + 1
-        return next(self._ahead)
+        # Copied out of memory that is shared with the process that made it, and goes with its array.
+        return Batch(*(np.array(array) for array in next(self._ahead)))
 
     def close(self) -> None:
         """Ends the worker processes."""
@@ -129,6 +128,9 @@ class PreparedBatches:
             self._ahead = None
 
     def _dataset(self, start: int) -> Any:
+        import grain
+        from absl import flags
+
         if not flags.FLAGS.is_parsed():  # Grain asks the command line of a program that absl has not begun
             flags.FLAGS.mark_as_parsed()
         dataset = grain.MapDataset.range(start, 2**62).map(self._steps.batch)
@@ -157,6 +159,8 @@ class Prepared(NamedTuple):
 
     def shuffled(self, seed: int) -> Any:
         """All training rows as an endless grain.MapDataset."""
+        import grain  # takes JAX along: a second that other commands need not wait for
+
         datasets = []
         for index, source in enumerate(self.sources()):
             # Grain's own seeds of two epochs differ by one, so that two runs' seeds must not.
@@ -170,7 +174,5 @@ class Prepared(NamedTuple):
         """Rows from all over a side, in their order; all of them, or the same `most` every time."""
         shards = getattr(self.manifest, side)
         rows = ShardRows(self.folder, shards, self.record)
-        chosen = range(len(rows))
-        if most is not None and most < len(rows):
-            chosen = [index * len(rows) // most for index in range(most)]
-        return records.decode(np.stack([rows[index] for index in chosen]))
+        count = len(rows) if most is None else min(most, len(rows))
+        return records.decode(np.stack([rows[index * len(rows) // count] for index in range(count)]))

@@ -43,7 +43,7 @@ def decode(records: np.ndarray) -> Rows:
     row_length = records["tokens"].shape[1]
     begins = np.unpackbits(records["begins"], axis=1, count=row_length)
     segments = np.cumsum(begins, axis=1, dtype=np.uint16 if row_length < 2**16 else np.int32)
-    segments *= np.arange(row_length) < records["length"][:, None]
+    segments[np.arange(row_length) >= records["length"][:, None]] = 0
     if records["tokens"].dtype != np.uint16:
         segments = segments.astype(np.int32)
     return Rows(records["tokens"], segments)

@@ -64,9 +64,9 @@ class Chunk(NamedTuple):
     text_sha256: str
 
 
-def unit_record(folder: Path, index: int) -> Path:
+def unit_record(folder: Path, number: int) -> Path:
     """Lists the chunks of a unit once all of them are there."""
-    return folder / f"unit-{index:06d}.json"
+    return folder / f"unit-{number:06d}.json"
 
 
 def read_record(path: Path) -> list[Chunk]:
@@ -90,7 +90,7 @@ def tokenize(task: Task) -> list[Chunk]:
     chunks: list[Chunk] = []
     with closing(_documents(task)) as documents:
         for number in itertools.count():
-            path = task.folder / f"chunk-{task.unit.index:06d}-{number:04d}.npz"
+            path = task.folder / f"chunk-{task.unit.number:06d}-{number:04d}.npz"
             if path.exists():
                 chunk = described(path)
                 known = sum(chunk.documents)
@@ -99,7 +99,7 @@ def tokenize(task: Task) -> list[Chunk]:
             elif not _write(path, documents, task):
                 break
             chunks.append(described(path))
-    write_json(unit_record(task.folder, task.unit.index), [chunk._asdict() for chunk in chunks])
+    write_json(unit_record(task.folder, task.unit.number), [chunk._asdict() for chunk in chunks])
     return chunks
 
 
@@ -196,7 +196,7 @@ def _write(path: Path, documents: Iterator[str], task: Task) -> bool:
         "text_sha256": content.hexdigest(),
     }
     with written_whole(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, about=np.array(json.dumps(about)), **arrays)
+        np.savez(stream, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
     return True
 
 
