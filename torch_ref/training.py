@@ -67,13 +67,14 @@ def learning_rate(options: Any, steps: int, step: int) -> float:
     return options.learning_rate * FALLS[options.schedule]((steps - step) / (steps - options.warmup_steps))
 
 
-def clip(gradients: Sequence[Tensor], max_norm: float) -> Float[Tensor, ""]:
+def clip(gradients: Sequence[Tensor], max_norm: float | None) -> Float[Tensor, ""]:
     """Scales all gradients, in place, by one factor if their common norm is above `max_norm`; returns that norm.
+    None leaves them alone.
 
     Exactly to `max_norm`: `torch.nn.utils.clip_grad_norm_` divides by the norm + 1e-6.
     """
     norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
-    if norm > max_norm:
+    if max_norm is not None and norm > max_norm:
         for gradient in gradients:
             gradient.mul_(max_norm / norm)
     return norm
@@ -109,12 +110,23 @@ class Trainer:
         )
 
     def step(self, micro_batches: Sequence[MicroBatch]) -> Measured:
-        """One update by the gradient of the mean loss over all targets of all micro-batches."""
+        """One update by the gradient of the mean loss over all targets of all micro-batches.
+
+        Without any target, or with a loss or gradient that is not finite, only the learning rate goes on.
+        """
         self.forget()
         loss = self.accumulate(micro_batches)
-        norm = clip([one.grad for one in self.model.parameters() if one.grad is not None], self.options.clip_norm)
-        rate = self.update()
-        return Measured(loss, norm, rate)
+        gradients = [one.grad for one in self.model.parameters() if one.grad is not None]
+        norm = clip(gradients, self.options.clip_norm)
+        if self.moves(micro_batches, loss, norm):
+            return Measured(loss, norm, self.update())
+        self.done += 1
+        return Measured(loss, norm, learning_rate(self.options, self.steps, self.done - 1))
+
+    def moves(self, micro_batches: Sequence[MicroBatch], loss: Tensor, norm: Tensor) -> bool:
+        """Whether a step updates the parameters."""
+        predicts = any(bool(batch.weights.any()) for batch in micro_batches)
+        return predicts and bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))
 
     def forget(self) -> None:
         """Drops the gradients of the step before."""
@@ -122,7 +134,7 @@ class Trainer:
 
     def accumulate(self, micro_batches: Sequence[MicroBatch]) -> Float[Tensor, ""]:
         """Adds up the gradients of all micro-batches; returns the mean loss."""
-        targets = torch.stack([batch.weights.sum() for batch in micro_batches]).sum()
+        targets = torch.stack([batch.weights.sum() for batch in micro_batches]).sum().clamp(min=1)
         losses = []
         for batch in micro_batches:
             total, _ = self.loss(batch)

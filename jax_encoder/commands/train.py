@@ -2,8 +2,8 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -11,6 +11,9 @@ from jax_encoder.commands import prepare
 from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.recipes import pretraining
+
+Parsed = TypeVar("Parsed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +34,26 @@ class Export:
     """Folder to make."""
 
 
-Command = (
-    Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
-    | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
-    | Annotated[Resume, tyro.conf.subcommand("resume")]
-    | Annotated[Export, tyro.conf.subcommand("export")]
-)
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """Runs a step again that a run could not go on from, and says where it stops being finite."""
+
+    step: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DIR")]
+    """Folder that the run named when it stopped."""
+
+
+# What starts no new run.
+Training = PrepareConfig | Resume | Export | Replay
+
+
+def _commands(defaults: PretrainConfig) -> Any:
+    return (
+        Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
+        | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain", default=defaults)]
+        | Annotated[Resume, tyro.conf.subcommand("resume")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
+        | Annotated[Replay, tyro.conf.subcommand("replay")]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,18 +65,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return execute(parse(arguments), "train.py")
 
 
-def parse(arguments: Sequence[str] | None = None) -> PrepareConfig | PretrainConfig | Resume | Export:
+def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | Training:
     """The command that the arguments ask for; prints help or what is wrong, and exits, if they ask for none."""
-    return tyro.cli(
-        Command,
-        args=arguments,
-        prog="train.py",
-        description="Trains a transformer encoder on text, in JAX, and proves that it is the same in PyTorch.",
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+
+    def read(defaults: PretrainConfig) -> PretrainConfig | Training:
+        return tyro.cli(
+            _commands(defaults),
+            args=arguments,
+            prog="train.py",
+            description="Trains a transformer encoder on text, in JAX, and proves that it is the same in PyTorch.",
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+
+    return with_recipe(read)
 
 
-def execute(command: PrepareConfig | PretrainConfig | Resume | Export, program: str) -> int:
+def with_recipe(read: Callable[[PretrainConfig], Parsed]) -> Parsed:
+    """Reads a command with the defaults that its own preset, steps and batch ask for.
+
+    Args:
+        read: parses the command line, given what a run's options are if nothing is said of them.
+    """
+    first = pretraining()
+    command = read(first)
+    if not isinstance(command, PretrainConfig):
+        return command
+    preset, recipe = command.model.preset, command.recipe
+    # What depends on nothing else is read first, so that steps and batch are those of the recipe or the user's.
+    recipe_alone = pretraining(preset, recipe=recipe)
+    sized = command if recipe_alone == first else read(recipe_alone)
+    assert isinstance(sized, PretrainConfig), "the same arguments are the same command"
+    wanted = pretraining(preset, recipe=recipe, steps=sized.steps, batch_size=sized.batch_size)
+    return sized if wanted == recipe_alone else read(wanted)
+
+
+def execute(command: PretrainConfig | Training, program: str) -> int:
     """Runs one command.
 
     Args:
@@ -83,7 +123,7 @@ def execute(command: PrepareConfig | PretrainConfig | Resume | Export, program: 
         return 130
 
 
-def _run(command: PrepareConfig | PretrainConfig | Resume | Export) -> int:
+def _run(command: PretrainConfig | Training) -> int:
     if isinstance(command, PrepareConfig):
         return prepare.run(command)
     # Imported here, so that --help and a mistyped option need not wait for JAX.
@@ -104,6 +144,12 @@ def _run(command: PrepareConfig | PretrainConfig | Resume | Export) -> int:
 
         folder = export_run(Path(command.run), Path(command.to))
         console.print(f"wrote {folder}: AutoModelForMaskedLM.from_pretrained({str(folder)!r}) loads it", soft_wrap=True)
+        return 0
+    if isinstance(command, Replay):
+        from jax_encoder.training import dump
+
+        kept = dump.read(Path(command.step))
+        console.print("\n".join(dump.described(kept, dump.replay(kept))), highlight=False, markup=False, soft_wrap=True)
         return 0
     if isinstance(command, PretrainConfig):
         session = prepare_run(command, console)

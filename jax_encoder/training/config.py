@@ -24,6 +24,9 @@ _ADDED: versions.Added = {
         "text.text_field": lambda _: "text",
         "text.documents": lambda _: "paragraphs",
         "text.workers": lambda _: 0,
+        "recipe": lambda _: None,
+        "max_skipped": lambda _: 1,
+        "model.init": lambda _: "truncated",
     },
 }
 # A run of an earlier version has dropped by masks that are no longer drawn.
@@ -32,6 +35,8 @@ DRAWN_SINCE = 3
 # `jax_encoder.kernels.table` has what they are; "auto" takes what suits the device and the layer.
 Attention = Literal["auto", "pallas", "splash", "windows", "rows", "einsum"]
 Preset = Literal["tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base"]
+# `jax_encoder.training.initial` has what they are.
+Init = Literal["truncated", "normal", "megatron"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,6 +108,9 @@ class ModelOptions:
             TF32; on TPUs "default" is bfloat16 and "high" three passes of it.
         attention: How attention is computed. "auto" takes what suits the device and each layer, and says what; a layer
             that cannot be computed as asked for takes einsum.
+        init: How kernels and tables are drawn: from a normal cut at two standard deviations (BERT), from a whole one
+            (RoBERTa), or cut and narrower by the root of twice the layers where a block adds to the residual stream
+            (Megatron-LM, ModernBERT).
     """
 
     preset: Preset = "mini"
@@ -112,6 +120,7 @@ class ModelOptions:
     dtype: Literal["float32", "bfloat16"] = "float32"
     matmul_precision: Literal["default", "high", "highest"] = "high"
     attention: Attention = "auto"
+    init: Init = "truncated"
 
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""
@@ -135,7 +144,7 @@ class OptimizerOptions:
         b1: Decay of the mean of the gradients.
         b2: Decay of the mean of their squares.
         eps: Added to the root of the mean square, outside the root.
-        clip_norm: Gradients whose global norm is larger are scaled down to it.
+        clip_norm: Gradients whose global norm is larger are scaled down to it; None: none are.
     """
 
     learning_rate: float = 3e-3
@@ -146,11 +155,11 @@ class OptimizerOptions:
     b1: float = 0.9
     b2: float = 0.98
     eps: float = 1e-8
-    clip_norm: float = 1.0
+    clip_norm: float | None = 1.0
 
     def check(self, steps: int) -> None:
         """Raises InputError for a value that cannot work in a run of `steps`."""
-        for name in ("learning_rate", "eps", "clip_norm"):
+        for name in ("learning_rate", "eps", *(() if self.clip_norm is None else ("clip_norm",))):
             _within(_flag(name), getattr(self, name), above=0, below=math.inf)
         for name in ("b1", "b2"):
             if not 0 <= getattr(self, name) < 1:
@@ -189,7 +198,11 @@ class PretrainConfig:
         eval_every: Steps between evaluations on held-out text; there is always one at the end.
         checkpoint_every: Steps between checkpoints; there is always one at the start and at the end.
         keep: Newest checkpoints to keep.
+        max_skipped: Steps in a row that may be left out, because their loss or a gradient is not finite, until the run
+            stops and keeps what `replay` needs.
         verify: Whether to check at the end that PyTorch computes the same function from the trained parameters.
+        recipe: Whose numbers stand where no option says otherwise: those of this preset's authors. None: those of
+            --preset. The numbers shown here are mini's.
     """
 
     run: str = "runs/pretrain"
@@ -200,14 +213,16 @@ class PretrainConfig:
     eval_every: int = 500
     checkpoint_every: int = 500
     keep: int = 2
+    max_skipped: int = 3
     verify: bool = True
+    recipe: Preset | None = None
     text: TextOptions = TextOptions()
     model: ModelOptions = ModelOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
 
     def check(self) -> None:
         """Raises InputError for options that cannot work, alone or together."""
-        for name in ("steps", "batch_size", "accumulate", "eval_every", "checkpoint_every", "keep"):
+        for name in ("steps", "batch_size", "accumulate", "eval_every", "checkpoint_every", "keep", "max_skipped"):
             _at_least(name, getattr(self, name), 1)
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed must be at least 0 and below 2^32, got {self.seed}")

@@ -1,6 +1,5 @@
 """The hot loop: steps, and between them evaluation, checkpoints and an ear for interrupts."""
 
-import math
 import time
 from collections import deque
 from contextlib import closing
@@ -13,14 +12,16 @@ from rich.console import Console
 from jax_encoder.data.batches import prefetch
 from jax_encoder.data.masking import Batch
 from jax_encoder.kernels import table
-from jax_encoder.params import Params
-from jax_encoder.training import metrics
+from jax_encoder.params import Params, named
+from jax_encoder.training import dump, metrics
 from jax_encoder.training.compilation import compiling
 from jax_encoder.training.config import DRAWN_SINCE
 from jax_encoder.training.display import Display
 from jax_encoder.training.evaluation import evaluate
 from jax_encoder.training.interrupt import Interrupt
+from jax_encoder.training.run_folder import replay_command
 from jax_encoder.training.session import Session, abstract_state
+from jax_encoder.training.skips import Skips
 from jax_encoder.training.step import StepMetrics, TrainState
 
 # Steps in flight while their predecessors' metrics are read: the device never waits for the host.
@@ -39,7 +40,8 @@ def train(session: Session, console: Console) -> Outcome:
 
     Raises:
         InputError: there is no whole checkpoint.
-        FloatingPointError: the loss or a gradient is no longer finite; nothing after the last checkpoint is saved.
+        FloatingPointError: in too many steps in a row the loss or a gradient was not finite; nothing after the last
+            checkpoint is saved but the last of these steps.
     """
     with Interrupt() as interrupt:
         state, passed_over = session.checkpoints.restore(abstract_state(session.program))
@@ -109,15 +111,19 @@ class _Loop:
         self.clock = _Clock(metrics.training_seconds(session.folder.metrics))
         self.pending: deque[tuple[int, StepMetrics]] = deque()
         self.evaluated = False
+        self.skips = Skips(session.config.max_skipped, metrics.of_split(session.folder.metrics, "train"))
 
     def run(self, compiled: jax.stages.Compiled, state: TrainState, interrupt: Interrupt) -> Outcome:
         config, start = self.session.config, int(state.step)
         self.clock.resume()
         with closing(prefetch(partial(_batch, self.session), start=start, stop=config.steps)) as batches:
             for step, batch in enumerate(batches, start + 1):
+                interrupt.check()
                 state, measured = compiled(state, batch)
                 self.pending.append((step, measured))
-                self._record(leave=_LAG)
+                self._record(leave=0 if self.skips.waits else _LAG)
+                if self.skips.too_many:
+                    self._give_up(step, state.params, batch)
                 last = step == config.steps
                 evaluates = last or step % config.eval_every == 0
                 saves = last or step % config.checkpoint_every == 0 or interrupt.name is not None
@@ -139,16 +145,23 @@ class _Loop:
         while len(self.pending) > leave:
             step, measured = self.pending.popleft()
             values = {name: value.item() for name, value in jax.device_get(measured)._asdict().items()}
-            for name in ("loss", "grad_norm"):
-                if not math.isfinite(values[name]):
-                    raise FloatingPointError(
-                        f"{name} is {values[name]} at step {step}; nothing after step "
-                        f"{self.session.checkpoints.newest()} is saved. Start a new run with a lower --learning-rate, "
-                        "a longer --warmup-steps or a lower --clip-norm"
-                    )
+            if said := self.skips.add(step, values):
+                self.display.note(said)
             values["seconds"] = round(self.clock.seconds(), 3)
             self.log.write("train", step, values)
             self.display.step(step, values)
+
+    def _give_up(self, step: int, params: Params, batch: Batch) -> None:
+        """Keeps the step, and ends the run."""
+        session = self.session
+        kept = session.folder.kept_step(step)
+        dump.write(kept, dump.Dump(session.config, session.encoder, step, named(params), batch))
+        raise FloatingPointError(
+            f"{self.skips.told()}; the run stops, and nothing after step {session.checkpoints.newest()} is saved.\n"
+            f"The last of these steps is kept: {replay_command(kept)}\n"
+            "shows where it stops being finite. Start a new run with a lower --learning-rate, a longer --warmup-steps "
+            "or a lower --clip-norm"
+        )
 
     def _evaluate(self, step: int, params: Params) -> None:
         if not self.evaluated:

@@ -4,10 +4,12 @@ References: Kingma & Ba (2015), https://arxiv.org/abs/1412.6980; Loshchilov & Hu
 https://arxiv.org/abs/1711.05101; warm-up, stable, decay: Hu et al. (2024), section 4, https://arxiv.org/abs/2404.06395
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from jax_encoder.params import name_of
 from jax_encoder.training.config import OptimizerOptions
@@ -64,8 +66,8 @@ def make_optimizer(options: OptimizerOptions, steps: int) -> optax.GradientTrans
 
 
 def clip(options: OptimizerOptions) -> optax.GradientTransformation:
-    """Scales all gradients by one factor if their global norm is above `clip_norm`."""
-    return optax.clip_by_global_norm(options.clip_norm)
+    """Scales all gradients by one factor if their global norm is above `clip_norm`; None: leaves them alone."""
+    return optax.identity() if options.clip_norm is None else optax.clip_by_global_norm(options.clip_norm)
 
 
 def adamw(options: OptimizerOptions, rates: optax.Schedule) -> optax.GradientTransformation:
@@ -88,9 +90,28 @@ def adamw(options: OptimizerOptions, rates: optax.Schedule) -> optax.GradientTra
 
 
 def apply_gradients(
-    optimizer: optax.GradientTransformation, grads: PyTree, state: optax.OptState, params: PyTree
+    optimizer: optax.GradientTransformation,
+    grads: PyTree,
+    state: optax.OptState,
+    params: PyTree,
+    moves: Bool[Array, ""] | None = None,
 ) -> tuple[PyTree, optax.OptState]:
-    """One update: the new parameters and optimizer state."""
+    """One update: the new parameters and optimizer state.
+
+    Where `moves` is False both stay as they are, whatever the gradients, but for the learning rate, which goes on. None
+    always moves.
+    """
     with jax.numpy_dtype_promotion("standard"):
-        updates, state = optimizer.update(grads, state, params)
-    return optax.apply_updates(params, updates), state
+        updates, after = optimizer.update(grads, state, params)
+    moved = optax.apply_updates(params, updates), after
+    return moved if moves is None else _where(moves, moved, (params, state))
+
+
+def _where(moves: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
+    def is_schedule(node: object) -> bool:
+        return isinstance(node, optax.ScaleByScheduleState)
+
+    def choose(after: Any, before: Any) -> Any:
+        return after if is_schedule(after) else jnp.where(moves, after, before)
+
+    return jax.tree.map(choose, new, old, is_leaf=is_schedule)

@@ -17,6 +17,7 @@ from jax_encoder.data.prepared import manifest
 from jax_encoder.data.prepared.reader import Prepared
 from jax_encoder.data.tokenizer_report import TokenizerReport, tokenizer_report
 from jax_encoder.data.tokenizer_training import train_tokenizer
+from jax_encoder.training import recipes
 from jax_encoder.training.choose import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.compilation import compiling, keep_programs
 from jax_encoder.training.config import PretrainConfig, TextOptions
@@ -48,6 +49,8 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
         text = _read_text(config, encoder, console)
     else:
         text = _take_prepared(prepared, config, encoder, console)
+    for number, line in enumerate(recipes.told(config)):
+        _note(console, f"{'' if number else 'recipe':11}{line}")
     folder = RunFolder.create(Path(config.run))
     tokenizer.save_tokenizer(text.tokenizer, folder.tokenizer)
     folder.write_json(folder.tokenizer_report, text.report)

@@ -45,7 +45,8 @@ def fit_encoder(prepared: Prepared, config: PretrainConfig, encoder: EncoderConf
     T, asked = prepared.manifest.row_length, config.model.seq_len
     if asked not in (None, T):
         raise InputError(
-            f"--seq-len {asked}: {prepared.folder} has rows of {T} tokens: leave the option out, or prepare anew"
+            f"{prepared.folder} has rows of {T} tokens, and this run is for rows of {asked}, by --seq-len or its recipe: "
+            f"say --seq-len {T}, or prepare the text with --seq-len {asked}"
         )
     if encoder.max_len < T:
         raise InputError(

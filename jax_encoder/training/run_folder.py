@@ -32,6 +32,10 @@ class RunFolder:
         self.parity_text = path / "parity.txt"
         self.parity_output = path / "parity-output.txt"
 
+    def kept_step(self, step: int) -> Path:
+        """Where a step lies that a run could not go on from."""
+        return self.path / "stopped" / f"step_{step:08d}"
+
     @staticmethod
     def check_free(path: Path) -> None:
         """Raises InputError if something lies at `path` already; an empty folder is nothing."""
@@ -105,3 +109,8 @@ class RunFolder:
 def resume_command(path: Path) -> str:
     """What to type to go on with the run in a folder."""
     return f"{called_as()} resume {shlex.quote(str(path))}"
+
+
+def replay_command(path: Path) -> str:
+    """What to type to run a step again that a run has kept."""
+    return f"{called_as()} replay {shlex.quote(str(path))}"

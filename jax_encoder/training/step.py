@@ -19,6 +19,7 @@ from jax_encoder.model import MaskedLM
 from jax_encoder.params import Params, params_of
 from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.initial import drawn
 from jax_encoder.training.objective import LossSums, loss_sums
 
 
@@ -31,13 +32,18 @@ class TrainState(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-    """What one step was; the loss and accuracy are of the parameters before its update."""
+    """What one step was; the loss and accuracy are of the parameters before its update.
+
+    A step whose loss or gradient is not finite is `skipped` (1) and moves nothing; nor does one with nothing to
+    predict, whose loss and accuracy are 0.
+    """
 
     loss: Float[Array, ""]
     accuracy: Float[Array, ""]
     grad_norm: Float[Array, ""]
     learning_rate: Float[Array, ""]
     tokens: Int[Array, ""]
+    skipped: Int[Array, ""]
 
 
 class Program(NamedTuple):
@@ -71,21 +77,20 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
     model = nnx.graphdef(nnx.eval_shape(make_model))
 
     def init() -> TrainState:
-        params = params_of(make_model())
+        # A key of its own, which no module has used.
+        params = drawn(params_of(make_model()), config.model.init, encoder, jax.random.fold_in(init_key, 0))
         return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         key = step_key(config.seed, state.step)
         micro_batches = split_batch(batch, config.accumulate)
         sums, grads = accumulated_gradients(model, state.params, micro_batches, key, config.model.attention)
-        params, opt_state = optimizers.apply_gradients(optimizer, grads, state.opt_state, state.params)
-        metrics = StepMetrics(
-            loss=sums.loss / sums.targets,
-            accuracy=sums.correct / sums.targets,
-            grad_norm=optax.tree.norm(grads),
-            learning_rate=jnp.asarray(schedule(state.step), wide),
-            tokens=(batch.segments > 0).sum(dtype=jnp.int32),
-        )
+        norm = optax.tree.norm(grads)
+        finite = jnp.isfinite(sums.loss) & jnp.isfinite(norm)
+        moves = finite & (sums.targets > 0)
+        params, opt_state = optimizers.apply_gradients(optimizer, grads, state.opt_state, state.params, moves)
+        rate, tokens = jnp.asarray(schedule(state.step), wide), (batch.segments > 0).sum(dtype=jnp.int32)
+        metrics = StepMetrics(*_means(sums), norm, rate, tokens, jnp.logical_not(finite).astype(jnp.int32))
         return TrainState(params, opt_state, state.step + 1), metrics
 
     def evaluate(params: Params, batch: Batch) -> LossSums:
@@ -97,6 +102,12 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
         jax.jit(at_precision(step), donate_argnums=0),
         jax.jit(at_precision(evaluate)),
     )
+
+
+def _means(sums: LossSums) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Loss and accuracy; 0 without a target."""
+    targets = jnp.maximum(sums.targets, 1)
+    return sums.loss / targets, sums.correct / targets
 
 
 def step_key(seed: int, step: int | Int[Array, ""]) -> Key[Array, ""]:
@@ -123,7 +134,7 @@ def accumulated_gradients(
     Each micro-batch's sum is divided by the number of all targets, for they have unequally many; before its gradient is
     taken, which saves a pass over all gradients.
     """
-    targets = micro_batches.weights.sum()
+    targets = jnp.maximum(micro_batches.weights.sum(), 1)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Float[Array, ""], LossSums]:
         loss, sums = loss_sums(model, params, batch, key, attention)

@@ -50,10 +50,13 @@ def to_html(report: Report) -> str:
         settings(report),
         provenance(report),
     ]
-    page = element(
-        "html", {"lang": "en"}, _head(headline(report)), element("body", {}, classed("main", "", *body), _script())
-    )
-    return f"<!DOCTYPE html>\n{page}\n"
+    return page(headline(report), *body)
+
+
+def page(title: str, *body: object) -> str:
+    """A page that needs nothing else, of this title and these parts."""
+    whole = element("html", {"lang": "en"}, _head(title), element("body", {}, classed("main", "", *body), _script()))
+    return f"<!DOCTYPE html>\n{whole}\n"
 
 
 def write_html(report: Report, path: Path) -> None:

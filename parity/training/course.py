@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data import corpus, tokenizer
 from jax_encoder.data.batches import Batches, EvaluationBatches
-from jax_encoder.data.masking import Masking
+from jax_encoder.data.masking import Batch, Masking
 from jax_encoder.data.packing import pack
 from jax_encoder.data.tokenizer_form import TokenizerForm
 from jax_encoder.data.tokenizer_training import train_tokenizer
@@ -34,7 +36,18 @@ PRESETS: dict[str, EncoderConfig] = {
     "bert": dataclasses.replace(EncoderConfig.tiny(), **_SIZES | _DROPOUT),
 }
 VOCAB, BATCH, DOCUMENTS, MASK_RATE = 512, 8, 1500, 0.3
+# Counted from 1, after the steps that most mistakes show at: nothing is to be predicted in it.
+EMPTY_STEP = 3
 HELD_OUT_ROWS = 10  # no multiple of any size of a batch: the last one is filled up
+
+
+class WithoutTargets(Batches):
+    """Training batches of which one, that of `EMPTY_STEP`, has nothing to predict."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step, counted from 0."""
+        batch = super().batch(step)
+        return batch._replace(weights=np.zeros_like(batch.weights)) if step + 1 == EMPTY_STEP else batch
 
 
 class Course(NamedTuple):
@@ -80,7 +93,7 @@ def prepare(preset: Preset, *, steps: int, accumulate: int, seed: int = 0, data:
         preset,
         encoder,
         config,
-        Batches(packed, masking, batch_size=BATCH, seed=seed),
+        WithoutTargets(packed, masking, batch_size=BATCH, seed=seed),
         # Two batches at least, however little is held out.
         EvaluationBatches(
             held_out,

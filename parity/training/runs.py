@@ -38,9 +38,10 @@ DTYPES = {True: jnp.float64, False: jnp.float32}
 
 
 class Snapshot(NamedTuple):
-    """The state of a reference between two steps, by the names of its parameters."""
+    """The state of a reference between two steps, by the names of its parameters, which `moved` steps have moved."""
 
     done: int
+    moved: int
     params: dict[str, torch.Tensor]
     first: dict[str, torch.Tensor]
     second: dict[str, torch.Tensor]
@@ -62,7 +63,7 @@ class Lesson:
         self.names = tuple(shapes)
         self.table = match(rows(course.encoder), {name: array.shape for name, array in start.items()}, shapes)
         params = {name: torch.from_numpy(array).double() for name, array in self.table.to_torch(start).items()}
-        self.start = Snapshot(0, params, {}, {}, {})
+        self.start = Snapshot(0, 0, params, {}, {}, {})
         # All runs of the reference see a step before any sees the next.
         self.micro_batches = functools.lru_cache(maxsize=2)(self._micro_batches)
 
@@ -122,7 +123,8 @@ class JaxRun:
             )
             done = jnp.asarray(snapshot.done, jnp.int32)
             state = make_optimizer(config.optimizer, config.steps).init(params)
-            start = TrainState(params, optax.tree.set(state, count=done, mu=mu, nu=nu), done)
+            state = optax.tree.set(state, count=jnp.asarray(snapshot.moved, jnp.int32), mu=mu, nu=nu)
+            start = TrainState(params, _scheduled(state, done), done)
             # Copied: a step writes to the memory that it is given, and must not be given any twice.
             self._state = jax.tree.map(jnp.copy, start)
         self._program = lesson.programs[wide]
@@ -139,6 +141,15 @@ class JaxRun:
                 evaluated = self._lesson.evaluation(self._program, self._state.params)
         theirs = self._lesson.table.to_torch(params)
         return Result(rate, loss, norm, {name: theirs[name] for name in self._lesson.names}, evaluated)
+
+
+def _scheduled(state: optax.OptState, done: jax.Array) -> optax.OptState:
+    """The state of an optimizer whose learning rate is that of the step after so many."""
+
+    def is_schedule(node: object) -> bool:
+        return isinstance(node, optax.ScaleByScheduleState)
+
+    return jax.tree.map(lambda n: n._replace(count=done) if is_schedule(n) else n, state, is_leaf=is_schedule)
 
 
 class TorchRun:
@@ -165,7 +176,7 @@ class TorchRun:
                 param.grad = snapshot.grads[name].clone()
             if name in snapshot.first:
                 self._trainer.optimizer.state[param] = {
-                    "step": torch.tensor(float(snapshot.done)),
+                    "step": torch.tensor(float(snapshot.moved)),
                     "exp_avg": snapshot.first[name].clone(),
                     "exp_avg_sq": snapshot.second[name].clone(),
                 }
@@ -186,8 +197,10 @@ class TorchRun:
     def state(self) -> Snapshot:
         params = self._params()
         states = {name: self._trainer.optimizer.state.get(param) for name, param in params.items()}
+        counts = [int(state["step"]) for state in states.values() if state]
         return Snapshot(
             self._trainer.done,
+            max(counts, default=0),
             {name: param.detach().clone() for name, param in params.items()},
             {name: state["exp_avg"].clone() for name, state in states.items() if state},
             {name: state["exp_avg_sq"].clone() for name, state in states.items() if state},
@@ -244,8 +257,8 @@ def _inadequacies(lesson: Lesson, run: Run) -> Iterator[str]:
     counts = ({float(part.weights.sum()) for part in lesson.micro_batches(step)} for step in range(config.steps))
     if config.accumulate > 1 and all(len(one) == 1 for one in counts):
         yield "all micro-batches of a step have equally many targets: it does not matter how they are weighed"
-    norms = [one.expected for one in run.comparisons if one.site.endswith(" gradient_norm")]
-    if not any(isinstance(norm, float) and norm > config.optimizer.clip_norm for norm in norms):
+    norms, bound = (one.expected for one in run.comparisons if one.site.endswith(" gradient_norm")), config.optimizer
+    if bound.clip_norm is not None and not any(isinstance(norm, float) and norm > bound.clip_norm for norm in norms):
         yield "no gradient was clipped"
     if len({float(batch.weights.sum()) for batch in lesson.held_out}) == 1:
         yield "all held-out batches have equally many targets: it does not matter how they are weighed"

@@ -144,6 +144,7 @@ def test_a_run_of_the_first_version_is_read(tmp_path):
         eval_every=10,
         checkpoint_every=10,
         keep=5,
+        max_skipped=1,  # the first ended a run
         verify=False,
         text=TextOptions(data=("corpus.txt",), vocab_size=128, max_eval_rows=4),
         model=ModelOptions(attention="einsum"),  # how it was computed then

@@ -23,6 +23,8 @@ from parity.optimizer.stages import COMPARED, START
 from parity.optimizer.torch_side import Recipe, adam
 from torch_ref import training
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 BUGS = {bug.name: bug for bug in OPTIMIZER_BUGS}
 
 
