@@ -45,7 +45,7 @@ def fit_encoder(prepared: Prepared, config: PretrainConfig, encoder: EncoderConf
     T, asked = prepared.manifest.row_length, config.model.seq_len
     if asked not in (None, T):
         raise InputError(
-            f"{prepared.folder} has rows of {T} tokens, and this run is for rows of {asked}, by --seq-len or its recipe: "
+            f"{prepared.folder} has rows of {T} tokens, and this run is for {asked}, by --seq-len or its recipe: "
             f"say --seq-len {T}, or prepare the text with --seq-len {asked}"
         )
     if encoder.max_len < T:
