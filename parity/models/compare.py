@@ -139,11 +139,16 @@ class _Pairing:
         sides = tuple(side_of_case(alignment, side) for side in (0, 1))
         if run.first_to_differ is None:
             return Case(run, sides)
-        both = Both(self._reruns(inputs, backward), lambda *programs: [end for _, end in self._compared(programs)])
-        return Case(run, sides, diagnose(both, alignment, [end for _, end in compared]))
+        ends = [end for _, end in compared]
+        both = Both(self._reruns(inputs, backward), self._ends, self.labels)
+        return Case(run, sides, diagnose(both, alignment, ends))
 
     def _compared(self, programs: tuple[Program, Program]) -> list[Compared]:
         return [*_outputs(programs), *self._gradients(programs)]
+
+    def _ends(self, *programs: Program) -> list[Ends]:
+        ours, theirs = programs
+        return [end for _, end in self._compared((ours, theirs))]
 
     def _reruns(self, inputs: Arrays, backward: bool) -> Any:
         """Either side again, with values given."""
@@ -183,12 +188,12 @@ class _Pairing:
             pair = (whole, row.join(parts, shape))
             name = f"d/d({row.whole if row.ours else ' + '.join(row.parts)})"
             judged = _judged(name, *(pair if row.ours else pair[::-1]), _summed(programs, names))
-            found.append((judged, _ends(programs, names, judged.agrees)))
+            found.append((judged, _gradient_ends(programs, names, judged.agrees)))
         for name in [name for name in grads[0] if name not in self.params[0]]:
             if name in grads[1]:
                 both = {0: (name,), 1: (name,)}
                 judged = _judged(f"d/d({name})", grads[0][name], grads[1][name], _summed(programs, both))
-                found.append((judged, _ends(programs, both, judged.agrees)))
+                found.append((judged, _gradient_ends(programs, both, judged.agrees)))
         return found
 
 
@@ -203,7 +208,7 @@ def _summed(programs: tuple[Program, Program], names: Mapping[int, Sequence[str]
     return max((one.scale for one in prints if one is not None), default=0.0)
 
 
-def _ends(programs: tuple[Program, Program], names: Mapping[int, Sequence[str]], agrees: bool) -> Ends:
+def _gradient_ends(programs: tuple[Program, Program], names: Mapping[int, Sequence[str]], agrees: bool) -> Ends:
     """Where gradients stand in both programs."""
     ours, theirs = (
         tuple(programs[side].gradients[name] for name in names[side] if name in programs[side].gradients)
