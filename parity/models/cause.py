@@ -18,6 +18,7 @@ from parity.models.rerun import Both, Pair, laid_out, pairs
 from parity.models.weights import layout
 
 _PRODUCTS = ("dot_general", "mm", "bmm", "addmm", "baddbmm", "matmul", "mv", "dot", "einsum", "convolution")
+_FIRST_COUNTS = ("product", "rows")  # of several of one value, the first
 _FIRST = 20  # values behind a parting of which one must be met
 _SKIPS = 8  # values that are tried to be left out
 _FAMILIES = ("activation", "norm", "softmax", "mask", "pooling", "rows", "product", "bias", "scale")
@@ -52,7 +53,7 @@ def name_causes(both: Both, alignment: Alignment, suspects: Suspects) -> Named:
     drawn = tuple(_random(both, alignment, suspects))
     if drawn:
         return Named(drawn)
-    causes, pair = _functions(both, found)
+    causes, pair = _functions(both, alignment, found)
     causes += list(_operands(both, alignment, suspects))
     if causes:
         return Named(tuple(dict.fromkeys(causes)), pair=pair)
@@ -71,7 +72,7 @@ def _random(both: Both, alignment: Alignment, suspects: Suspects) -> Iterator[st
                 yield f"random numbers, drawn in {label} in {program.nodes[one].place}: is dropout left on?"
 
 
-def _functions(both: Both, found: Sequence[Sequence[Fact]]) -> tuple[list[str], Pair | None]:
+def _functions(both: Both, alignment: Alignment, found: Sequence[Sequence[Fact]]) -> tuple[list[str], Pair | None]:
     """Two functions of one family, of the same shared value."""
     last = [_last(side) for side in found]
     for family in _FAMILIES:
@@ -89,10 +90,21 @@ def _functions(both: Both, found: Sequence[Sequence[Fact]]) -> tuple[list[str], 
         for key in [key for key in last[0] if key[0] == family and key in last[1]]:
             ours, theirs = last[0][key], last[1][key]
             if ours.params != theirs.params:
-                names = [" and ".join(fact.names) or "no parameter" for fact in (ours, theirs)]
+                names = [_in_reference(alignment, fact) for fact in (ours, theirs)]
                 cause = f"{ours.words} takes {names[0]} in {both.labels[0]}, {names[1]} in {both.labels[1]}"
                 return [cause], (ours.index, theirs.index)
     return [], None
+
+
+def _in_reference(alignment: Alignment, fact: Fact) -> str:
+    """The parameters that a function takes, as the reference calls what holds their values."""
+    theirs = {
+        alignment.classes[1].get(one.index, -1): one.name
+        for one in alignment.programs[1].nodes
+        if one.kind == "parameter"
+    }
+    named = zip(fact.names, fact.params, strict=True)
+    return " and ".join(theirs.get(group, name) for name, group in named) or "no parameter"
 
 
 def _words(found: Sequence[Fact], fact: Fact) -> list[str]:
@@ -106,7 +118,9 @@ def _last(found: Sequence[Fact]) -> dict[tuple[str, int], Fact]:
     last: dict[tuple[str, int], Fact] = {}
     for fact in sorted(found, key=lambda fact: fact.index):
         known = last.get((fact.family, fact.of))
-        if known is None or known.words not in {one.words for one in found if one.index == fact.index}:
+        same_words = known is not None and known.words in {one.words for one in found if one.index == fact.index}
+        other_one = known is not None and fact.family in _FIRST_COUNTS and known.names[:1] != fact.names[:1]
+        if known is None or not (same_words or other_one):
             last[fact.family, fact.of] = fact
     return last
 
@@ -117,7 +131,7 @@ def _operands(both: Both, alignment: Alignment, suspects: Suspects) -> Iterator[
         return
     first = [nodes[0] for nodes in suspects.nodes]
     kinds = [node.op in _PRODUCTS for node in first]
-    if kinds != [True, True] and first[0].op != first[1].op:
+    if kinds != [True, True]:
         return
     groups = [
         {
@@ -148,21 +162,24 @@ def _layouts(both: Both, alignment: Alignment, suspects: Suspects, _: Any) -> Na
     """The same numbers go in, in another order: the other side is given them in this order, and meets."""
     if not all(suspects.nodes):
         return None
+    moved: dict[int, np.ndarray] = {}
+    said: list[str] = []
     for ours in _inputs(alignment, suspects, 0):
         for theirs in _inputs(alignment, suspects, 1):
             here, there = ours.value, theirs.value
-            if here is None or there is None or here.size != there.size:
+            if here is None or there is None or here.size != there.size or theirs.index in moved:
                 continue
-            if alignment.classes[0].get(ours.index) != alignment.classes[1].get(theirs.index):
-                continue
-            for moved, how in _moved(here, there):
-                further = both.again(alignment, 1, {theirs.index: moved})
-                if _met(further[0], 0, suspects):
-                    words = what(alignment, 0, ours.index)
-                    both.given[1][theirs.index] = moved
-                    return Named(
-                        (f"the numbers of {words} stand in another order in {both.labels[0]}{how}",), further=further
-                    )
+            if alignment.classes[0].get(ours.index) == alignment.classes[1].get(theirs.index):
+                for value, how in _moved(here, there):
+                    moved[theirs.index] = value
+                    said.append(f"{what(alignment, 0, ours.index)}{how}")
+    for given, words in ((moved, said), *(({one: moved[one]}, [said[n]]) for n, one in enumerate(moved))):
+        if given:
+            further = both.again(alignment, 1, given)
+            if _met(further[0], 0, suspects):
+                both.given[1].update(given)
+                cause = f"the numbers of {' and '.join(words)} stand in another order in {both.labels[0]}"
+                return Named((cause,), further=further)
     return None
 
 

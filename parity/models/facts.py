@@ -48,7 +48,7 @@ def gather(alignment: Alignment, side: int, nodes: Sequence[Node], region: froze
         for node in program.nodes
         if node.kind == "input" and node.value is not None and ("mask" in node.name or node.value.dtype == np.bool_)
     }
-    found = list(_rows(alignment, side, behind, vectors))
+    found = list(_rows(alignment, side, nodes, behind))
     named = {
         node.name: alignment.classes[side].get(node.index, -1) for node in program.nodes if node.kind == "parameter"
     }
@@ -61,16 +61,18 @@ def gather(alignment: Alignment, side: int, nodes: Sequence[Node], region: froze
     return found
 
 
-def _rows(alignment: Alignment, side: int, behind: Sequence[Node], params: functions.Arrays) -> Iterator[Fact]:
-    """Values that are rows of a parameter."""
-    nodes = alignment.programs[side].nodes
-    for name, table in params.items():
-        of = next(
-            alignment.classes[side].get(one.index, -1) for one in nodes if one.name == name and one.kind == "parameter"
-        )
-        for node in behind[:20]:
-            if node.op in _LOOKUPS and node.value is not None and (words := functions.rows(node.value, table)):
-                yield Fact("rows", f"{words} of {name}", node.index, of)
+def _rows(alignment: Alignment, side: int, nodes: Sequence[Node], behind: Sequence[Node]) -> Iterator[Fact]:
+    """Values that are rows of a parameter, of those behind a parting or read there."""
+    program = alignment.programs[side]
+    read = [program.nodes[one] for node in nodes for one in node.reads]
+    deeper = [program.nodes[one] for node in read for one in node.reads]
+    for node in (*behind[:20], *read, *deeper):
+        if node.op not in _LOOKUPS or node.value is None:
+            continue
+        for table in [program.nodes[one] for one in node.reads if program.nodes[one].kind == "parameter"]:
+            words = functions.rows(node.value, table.value) if table.value is not None else ""
+            if words:
+                yield Fact("rows", f"{words} of {table.name}", node.index, alignment.classes[side].get(table.index, -1))
 
 
 def into(alignment: Alignment, side: int, nodes: Sequence[Node]) -> list[Node]:
@@ -152,13 +154,13 @@ def _matches(
     values = [(node, finite(node.value)) for node in behind if node.value is not None]
     with np.errstate(all="ignore"):
         for known in candidates:
-            fitting = [(node, value) for node, value in values if value.size == x.size or known.family == "pooling"]
+            fitting = [one for one in values if one[1].size == x.size or known.family in _OTHER_SIZE]
             if not fitting:
                 continue
             wanted = known.compute()
-            yield from (
-                Fact(known.family, known.words, node.index, of) for node, value in fitting if same(value, wanted)
-            )
+            for node, value in fitting:
+                if same(value, wanted):
+                    yield Fact(known.family, known.words, node.index, of, names=known.params)
         for node, value in values:
             if value.size != x.size:
                 continue

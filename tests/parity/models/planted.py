@@ -95,17 +95,17 @@ def _port() -> Iterator[Planted]:
     yield _ours("unbiased variance", norms, "divided by 7 for 8 in JAX", norm=_norm(ddof=1))
     yield _ours("RMS norm", norms, "RMS norm .* in JAX, layer norm", norm=_norm(mean=False))
     without = lambda x, scale, bias: _norm()(x, scale, 0)  # noqa: E731
-    yield _ours("norm without bias", norms, "as scale and no bias in JAX", norm=without)
+    yield _ours("norm without bias", norms, "without bias in JAX", norm=without)
     bare = lambda x, scale, bias: _norm()(x, 1, 0)  # noqa: E731
     yield _ours("norm without affine", norms, "without scale and bias in JAX", norm=bare)
     no_bias = lambda x, kernel, bias: x @ kernel  # noqa: E731
-    yield _ours("no biases in attention", rf"{LAST}attention\.self", "torch has something more|bias", dense=no_bias)
+    yield _ours("no biases in attention", rf"{LAST}attention\.self", "kernel without bias in JAX", dense=no_bias)
     wide = lambda q, k: q @ k.swapaxes(-1, -2) / jnp.sqrt(8)  # noqa: E731
     yield _ours("scale of the width", rf"{LAST}attention\.self", r"0\.353553 .*in JAX, times 0\.5", scores=wide)
     plain = lambda q, k: q @ k.swapaxes(-1, -2)  # noqa: E731
     yield _ours("no scale", rf"{LAST}attention\.self", "torch has something more: times 0.5", scores=plain)
     turned = lambda q, k: k @ q.swapaxes(-1, -2) / 2  # noqa: E731
-    yield _ours("query and key exchanged", rf"{LAST}attention\.self", "", scores=turned)
+    yield _ours("query and key exchanged", rf"{LAST}attention\.self", "another order", scores=turned)
     yield _ours(
         "softmax over queries",
         rf"{LAST}attention\.self",
@@ -113,10 +113,15 @@ def _port() -> Iterator[Planted]:
         softmax=lambda s: nn.softmax(s, -2),
     )
     inverted = lambda s, mask: jnp.where(mask[:, None, None] > 0, -jnp.inf, s)  # noqa: E731
-    yield _ours("mask inverted", rf"{LAST}attention\.self", "", masked=inverted)
+    yield _ours(
+        "mask inverted",
+        rf"{LAST}attention\.self",
+        "where attention_mask is true in JAX, .* is false in torch",
+        masked=inverted,
+    )
     yield _ours("no mask", rf"{LAST}attention\.self", "torch has something more", masked=lambda s, mask: s)
     added = lambda s, mask: s + mask[:, None, None]  # noqa: E731
-    yield _ours("mask added as it is", rf"{LAST}attention\.self", "", masked=added)
+    yield _ours("mask added as it is", rf"{LAST}attention\.self", "attention_mask added as it is in JAX", masked=added)
     small = lambda s, mask: jnp.where(mask[:, None, None] > 0, s, -10.0)  # noqa: E731
     yield _ours("mask of -10", rf"{LAST}attention\.self", "filled with -10", masked=small)
     causal = lambda s, mask: jnp.where(jnp.tril(jnp.ones((7, 7), bool)), ports.masked(s, mask), -jnp.inf)  # noqa: E731
@@ -126,18 +131,32 @@ def _port() -> Iterator[Planted]:
     )
     other = lambda x: x.reshape(3, 7, 4, 2).transpose(0, 3, 1, 2)  # noqa: E731
     yield _ours("heads split the other way", rf"{LAST}attention\.self", "another order", split=other)
-    yield _ours("no residual", rf"{LAST}attention\.output", "", residual=lambda x, update: update)
-    yield _ours("residual twice", rf"{LAST}attention\.output", "", residual=lambda x, update: 2 * x + update)
+    yield _ours(
+        "no residual", rf"{LAST}attention\.output", "torch has something more: add", residual=lambda x, update: update
+    )
+    yield _ours(
+        "residual twice",
+        rf"{LAST}attention\.output",
+        "JAX has something more: times 2",
+        residual=lambda x, update: 2 * x + update,
+    )
     yield _ours("positions from 1", r"embeddings", "rows", positions=lambda ids: jnp.arange(1, ids.shape[1] + 1)[None])
     yield _ours("no types", r"embeddings", "torch has something more", types=lambda params, ids: 0.0)
     yield _ours("last position pooled", r"pooler", "the last position in JAX, the first", pooled=lambda x: x[:, -1])
     yield _ours("mean pooled", r"pooler", "the mean of all positions in JAX, the first", pooled=lambda x: x.mean(1))
-    yield _ours("layer 0 twice", LAST, "reads", layer=lambda params, number: ports.PARTS["layer"](params, 0))
+    yield _ours(
+        "layer 0 twice",
+        LAST,
+        r"takes .*layer\.0.* in JAX, .*layer\.1.* in torch",
+        layer=lambda params, number: ports.PARTS["layer"](params, 0),
+    )
 
 
 def _backward() -> Iterator[Planted]:
     detached = lambda x, update: jax.lax.stop_gradient(x) + update  # noqa: E731
-    yield _ours("residual detached", rf"{LAST}|0\.output", "", backward=True, residual=detached)
+    yield _ours(
+        "residual detached", rf"{LAST}|0\.output", "torch has something more: add", backward=True, residual=detached
+    )
     half = jax.custom_vjp(lambda x: ports.activation(x))
     half.defvjp(lambda x: (half(x), x), lambda x, g: (jax.vjp(ports.activation, x)[1](g)[0] / 2,))
     yield _ours("half a gradient", rf"{LAST}intermediate", r"times 0\.5|something more", backward=True, activation=half)
@@ -158,14 +177,24 @@ def _loaded() -> Iterator[Planted]:
         "not transposed",
         _set(f"{name}query.weight", np.transpose),
     )
-    yield _weights("query bias dropped", rf"{LAST}attention\.self", "", _set(f"{name}query.bias", np.zeros_like))
+    yield _weights(
+        "query bias dropped",
+        rf"{LAST}attention\.self",
+        "kernel without bias in JAX",
+        _set(f"{name}query.bias", np.zeros_like),
+    )
     yield _weights(
         "key and value exchanged",
         rf"{LAST}attention\.self",
         "reads",
         _swap("attention.self.key", "attention.self.value"),
     )
-    yield _weights("norms exchanged", LAST, "", _swap("attention.output.LayerNorm", "output.LayerNorm"))
+    yield _weights(
+        "norms exchanged",
+        LAST,
+        "takes .*\.output\.LayerNorm.* in JAX",
+        _swap("attention.output.LayerNorm", "output.LayerNorm"),
+    )
 
 
 def _reference() -> Iterator[Planted]:
