@@ -124,7 +124,7 @@ def frontier(alignment: Alignment, side: int, ends: Sequence[int], *, backward: 
         backward: whether to look at derivatives only, as all values agree.
     """
     varying = alignment.varying(side, backward=backward)
-    harmless = _meeting_again(alignment, side)
+    harmless = _meeting_again(alignment, side, alignment.varying(side, backward=True), backward)
     for passed in (harmless, frozenset[int]()):
         found = _walked(alignment, side, ends, varying, passed)
         if found.nodes:
@@ -154,11 +154,13 @@ def _walked(
     return Frontier(tuple(first), frozenset(region))
 
 
-def _meeting_again(alignment: Alignment, side: int) -> frozenset[int]:
+def _meeting_again(alignment: Alignment, side: int, derivatives: frozenset[int], backward: bool) -> frozenset[int]:
     """Values without an equal from which, by way of such values alone, one is computed that has an equal."""
     program = alignment.programs[side]
     found: set[int] = set()
     for node in reversed(program.nodes):
+        if (node.index in derivatives) != backward:
+            continue  # one result of an operation's derivative may need none of what the operation computed
         has_equal = alignment.is_shared(side, node.index)
         telling = has_equal and node.print is not None and not (node.print.single or node.print.zero)
         if telling or (not has_equal and node.index in found):

@@ -12,7 +12,7 @@ import numpy as np
 from parity.judge.residual import describe
 from parity.models import facts
 from parity.models.align import Alignment
-from parity.models.facts import Fact
+from parity.models.facts import Fact, same
 from parity.models.program import Node
 from parity.models.rerun import Both, Pair, laid_out, pairs
 from parity.models.weights import layout
@@ -21,7 +21,7 @@ _PRODUCTS = ("dot_general", "mm", "bmm", "addmm", "baddbmm", "matmul", "mv", "do
 _FIRST_COUNTS = ("product", "rows")  # of several of one value, the first
 _FIRST = 20  # values behind a parting of which one must be met
 _SKIPS = 8  # values that are tried to be left out
-_FAMILIES = ("activation", "norm", "softmax", "mask", "pooling", "rows", "product", "bias", "scale")
+_FAMILIES = ("activation", "norm", "softmax", "mask", "pooling", "rows", "product", "bias", "scores", "scale")
 
 
 class Suspects(NamedTuple):
@@ -50,6 +50,9 @@ class Named(NamedTuple):
 def name_causes(both: Both, alignment: Alignment, suspects: Suspects) -> Named:
     """Names what is wrong where two programs part."""
     found = tuple(facts.gather(alignment, side, suspects.nodes[side], suspects.regions[side]) for side in (0, 1))
+    padding = _padding(both, suspects)
+    if padding:
+        return Named((padding,))
     drawn = tuple(_random(both, alignment, suspects))
     if drawn:
         return Named(drawn)
@@ -72,6 +75,21 @@ def _random(both: Both, alignment: Alignment, suspects: Suspects) -> Iterator[st
                 yield f"random numbers, drawn in {label} in {program.nodes[one].place}: is dropout left on?"
 
 
+def _padding(both: Both, suspects: Suspects) -> str:
+    """What torch does with an embedding's padding: other rows are equal, and that one is zero on one side."""
+    if not all(suspects.nodes):
+        return ""
+    first = suspects.nodes[0][0].value, suspects.nodes[1][0].value
+    for side, nodes in enumerate(suspects.nodes):
+        row = nodes[0].options.get("padding_idx", -1)
+        ours, theirs = first
+        if nodes[0].op != "embedding_dense_backward" or row < 0 or ours is None or theirs is None:
+            continue
+        if ours.shape == theirs.shape and same(np.delete(ours, row, 0), np.delete(theirs, row, 0)):
+            return f"{both.labels[side]} gives row {row} of a table no gradient (padding_idx)"
+    return ""
+
+
 def _functions(both: Both, alignment: Alignment, found: Sequence[Sequence[Fact]]) -> tuple[list[str], Pair | None]:
     """Two functions of one family, of the same shared value."""
     last = [_last(side) for side in found]
@@ -83,8 +101,8 @@ def _functions(both: Both, alignment: Alignment, found: Sequence[Sequence[Fact]]
                 if family == "rows" and words[0][0].partition(" of ")[0] == words[1][0].partition(" of ")[0]:
                     continue
                 return [f"{words[0][0]} in {both.labels[0]}, {words[1][0]} in {both.labels[1]}"], (
-                    ours.index,
-                    theirs.index,
+                    ours.at,
+                    theirs.at,
                 )
     for family in _FAMILIES:
         for key in [key for key in last[0] if key[0] == family and key in last[1]]:
@@ -92,7 +110,7 @@ def _functions(both: Both, alignment: Alignment, found: Sequence[Sequence[Fact]]
             if ours.params != theirs.params:
                 names = [_in_reference(alignment, fact) for fact in (ours, theirs)]
                 cause = f"{ours.words} takes {names[0]} in {both.labels[0]}, {names[1]} in {both.labels[1]}"
-                return [cause], (ours.index, theirs.index)
+                return [cause], (ours.at, theirs.at)
     return [], None
 
 
@@ -109,16 +127,16 @@ def _in_reference(alignment: Alignment, fact: Fact) -> str:
 
 def _words(found: Sequence[Fact], fact: Fact) -> list[str]:
     """All that a value is said to be, the likeliest first: what is written in the program before what is usual."""
-    key = (fact.index, fact.family, fact.of)
-    return [*dict.fromkeys(one.words for one in found if (one.index, one.family, one.of) == key)]
+    key = (fact.at, fact.family, fact.of)
+    return [*dict.fromkeys(one.words for one in found if (one.at, one.family, one.of) == key)]
 
 
 def _last(found: Sequence[Fact]) -> dict[tuple[str, int], Fact]:
     """Of each family and source the value that is computed last, where it first stands: before it is laid out anew."""
     last: dict[tuple[str, int], Fact] = {}
-    for fact in sorted(found, key=lambda fact: fact.index):
+    for fact in sorted(found, key=lambda fact: fact.at):
         known = last.get((fact.family, fact.of))
-        same_words = known is not None and known.words in {one.words for one in found if one.index == fact.index}
+        same_words = known is not None and known.words in {one.words for one in found if one.at == fact.at}
         other_one = known is not None and fact.family in _FIRST_COUNTS and known.names[:1] != fact.names[:1]
         if known is None or not (same_words or other_one):
             last[fact.family, fact.of] = fact
@@ -206,14 +224,14 @@ def _skips(both: Both, alignment: Alignment, suspects: Suspects, found: Sequence
     """One side does something that the other does not: left out, the two meet."""
     for side in (0, 1):
         other = suspects.nodes[1 - side]
-        known = {one.index: one for one in sorted(found[side], key=lambda fact: -len(fact.words))}
+        known = {one.at: one for one in sorted(found[side], key=lambda fact: -len(fact.words))}
         program = alignment.programs[side]
         behind = [node for one in sorted(suspects.regions[side])[:40] if facts.is_usable(node := program.nodes[one])]
         tried = [node for node in behind if node.index in known][::-1] + [
             node for node in behind if node.index not in known
         ]
         for node in tried[:_SKIPS]:
-            for source in facts.into(alignment, side, suspects.nodes[side]):
+            for source in facts.into(alignment, side, suspects.nodes[side], suspects.regions[side]):
                 value = _instead(alignment, side, source, node)
                 if value is None:
                     continue

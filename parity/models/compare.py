@@ -152,23 +152,23 @@ class _Pairing:
 
     def _reruns(self, inputs: Arrays, backward: bool) -> Any:
         """Either side again, with values given."""
-        names = list(self._names)
+        seeds = self._seeds if backward else (None, None)
 
         def run(side: int) -> Callable[[Mapping[int, np.ndarray]], Program]:
-            seeds = _seeds(names) if backward else None
-            return lambda given: self.sides[side].run(inputs, self.params[side], seeds, given)
+            return lambda given: self.sides[side].run(inputs, self.params[side], seeds[side], given)
 
         return run(0), run(1)
 
     def _run(self, inputs: Arrays, backward: bool) -> tuple[Program, Program]:
         """Theirs first: their outputs' names say which cotangent each gets."""
         ours, theirs = self.sides
-        self._names: list[str] = []
+        names: list[str] = []
+        self._seeds = (_seeds(names), _seeds(names))
         with running(self.labels[1]):
-            their_program = theirs.run(inputs, self.params[1], _seeds([]) if backward else None)
-        self._names += their_program.outputs
+            their_program = theirs.run(inputs, self.params[1], self._seeds[1] if backward else None)
+        names += their_program.outputs
         with running(self.labels[0]):
-            return ours.run(inputs, self.params[0], _seeds(self._names) if backward else None), their_program
+            return ours.run(inputs, self.params[0], self._seeds[0] if backward else None), their_program
 
     def _gradients(self, programs: tuple[Program, Program]) -> list[Compared]:
         """Of every input, and of every parameter that has a row."""

@@ -11,7 +11,7 @@ from parity.models.rerun import Both, carry_on
 from parity.models.result import Cut, Parting, SideOfCase
 
 # Partings that are looked for one behind the other, kinds of detours that are listed, and numbers of a value.
-_PARTINGS, _DETOURS, _NUMBERS = 6, 8, 4
+_PARTINGS, _DETOURS, _NUMBERS = 4, 8, 4
 
 
 class Ends(NamedTuple):

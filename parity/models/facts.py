@@ -1,5 +1,6 @@
 """What one side computes at a parting, told from its values alone: known functions of what goes in."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from parity.models.functions import Known
 from parity.models.program import Node
 
 # Of what follows a parting, how many values are looked at, and how many that go in.
-_BEHIND, _INTO, _ROWS = 60, 4, 16
+_BEHIND, _INTO, _NEXT, _ROWS = 60, 4, 8, 16
 _OTHER_SIZE = ("pooling", "product")
 _LOOKUPS = ("gather", "embedding", "index", "index_select", "take", "dynamic_slice", "slice")
 
@@ -24,7 +25,7 @@ class Fact(NamedTuple):
     Attributes:
         family: those of one family stand in one another's place.
         words: what it is.
-        index: the value.
+        at: the value.
         of: the class of the value that it is a function of.
         params: classes of the parameters that it takes; a kernel's own if it is taken transposed.
         names: theirs.
@@ -32,7 +33,7 @@ class Fact(NamedTuple):
 
     family: str
     words: str
-    index: int
+    at: int
     of: int
     params: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
@@ -52,13 +53,32 @@ def gather(alignment: Alignment, side: int, nodes: Sequence[Node], region: froze
     named = {
         node.name: alignment.classes[side].get(node.index, -1) for node in program.nodes if node.kind == "parameter"
     }
-    for source in into(alignment, side, nodes):
+    for source in into(alignment, side, nodes, region):
         for value in _variants(alignment, side, source):
             candidates = _candidates(value, vectors, numbers, masks)
             for fact in _matches(candidates, value, behind, alignment.classes[side].get(source.index, -1), masks):
                 classes = tuple(named.get(name.removesuffix(" transposed"), -1) for name in fact.names)
                 found.append(fact._replace(params=classes))
-    return found
+    return [*found, *_inner_products(alignment, side, into(alignment, side, nodes, region), behind)]
+
+
+def _inner_products(alignment: Alignment, side: int, sources: Sequence[Node], behind: Sequence[Node]) -> Iterator[Fact]:
+    """Values that are rows of one shared value times those of another, scaled: an attention's scores."""
+    groups = [alignment.classes[side].get(one.index, -1) for one in sources]
+    values = [(node, finite(node.value)) for node in behind if node.value is not None]
+    for (one, a), (other, b) in itertools.permutations(zip(sources, groups, strict=True), 2):
+        for left, right in itertools.product(_variants(alignment, side, one), _variants(alignment, side, other)):
+            if left.ndim < 3 or left.shape[:-2] != right.shape[:-2] or left.shape[-1] != right.shape[-1]:
+                continue
+            if not (np.isfinite(left).all() and np.isfinite(right).all()):
+                continue
+            product = left @ right.swapaxes(-1, -2)
+            for node, value in values:
+                if value.size == product.size and value.shape[-2:] == product.shape[-2:]:
+                    shaped = value.reshape(product.shape)
+                    words = "not scaled" if same(shaped, product) else functions.scaled(product, shaped)
+                    if words:
+                        yield Fact("scores", f"scores {words}", node.index, -hash((a, b)))
 
 
 def _rows(alignment: Alignment, side: int, nodes: Sequence[Node], behind: Sequence[Node]) -> Iterator[Fact]:
@@ -75,15 +95,20 @@ def _rows(alignment: Alignment, side: int, nodes: Sequence[Node], behind: Sequen
                 yield Fact("rows", f"{words} of {table.name}", node.index, alignment.classes[side].get(table.index, -1))
 
 
-def into(alignment: Alignment, side: int, nodes: Sequence[Node]) -> list[Node]:
-    """The shared values that the first operations read, none of them a parameter or a constant."""
+def into(alignment: Alignment, side: int, nodes: Sequence[Node], region: frozenset[int]) -> list[Node]:
+    """The shared values that the first operations read, then what the next read, no parameter or constant."""
     program = alignment.programs[side]
     found: dict[int, Node] = {}
-    for node in nodes:
+    for node in [*nodes, *(program.nodes[one] for one in sorted(region)[:_NEXT])]:
         for one in node.reads:
             read = program.nodes[one]
             group = alignment.classes[side].get(one, -1)
-            if is_usable(read) and read.kind != "constant" and parameter_of(alignment, side, one) is None:
+            if (
+                read.index not in region
+                and is_usable(read)
+                and read.kind != "constant"
+                and parameter_of(alignment, side, one) is None
+            ):
                 found.setdefault(group, read)
     return list(found.values())[:_INTO]
 
@@ -152,13 +177,21 @@ def _matches(
     candidates: Iterator[Known], x: np.ndarray, behind: Sequence[Node], of: int, masks: functions.Arrays
 ) -> Iterator[Fact]:
     values = [(node, finite(node.value)) for node in behind if node.value is not None]
+    sizes = {value.size for _, value in values}
+    heads = {size: [one for one in values if one[1].size == size] for size in sizes}
+    first = {size: np.stack([value.ravel()[:_ROWS] for _, value in heads[size]]) for size in sizes}
     with np.errstate(all="ignore"):
         for known in candidates:
-            fitting = [one for one in values if one[1].size == x.size or known.family in _OTHER_SIZE]
-            if not fitting:
+            if x.size not in sizes and known.family not in _OTHER_SIZE:
                 continue
             wanted = known.compute()
-            for node, value in fitting:
+            if wanted.size not in sizes:
+                continue
+            # Nearly all are told apart by their first entries.
+            start = wanted.ravel()[:_ROWS]
+            alike = np.isclose(first[wanted.size], start, rtol=1e-6, atol=SEMANTIC, equal_nan=True).all(1)
+            for place in np.flatnonzero(alike):
+                node, value = heads[wanted.size][place]
                 if same(value, wanted):
                     yield Fact(known.family, known.words, node.index, of, names=known.params)
         for node, value in values:
@@ -180,10 +213,7 @@ def same(value: np.ndarray, wanted: np.ndarray) -> bool:
     if value.size != wanted.size or (value.shape[-1:] != wanted.shape[-1:] and wanted.ndim > 3):
         return False
     first, second = value.ravel(), wanted.ravel()
-    for part in (slice(_ROWS), slice(None)):  # most are told apart by their first entries
-        one, other = first[part], second[part]
-        equal = (one == other) | (np.isnan(one) & np.isnan(other))
-        scale = float(np.abs(other[np.isfinite(other)]).max(initial=0.0))
-        if not (equal | (np.abs(one - other) <= SEMANTIC * scale)).all():
-            return False
-    return True
+    scale = float(np.abs(second[np.isfinite(second)]).max(initial=0.0))
+    with np.errstate(invalid="ignore"):  # infinities are equal where they are on both sides
+        equal = (first == second) | (np.isnan(first) & np.isnan(second)) | (np.abs(first - second) <= SEMANTIC * scale)
+    return bool(equal.all())

@@ -248,8 +248,8 @@ def filled(x: np.ndarray, y: np.ndarray, masks: Arrays) -> str:
 def _spread(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     """A mask over the last axis, or over queries and keys, at every entry."""
     bits = mask != 0
-    if bits.ndim == 2 and len(shape) == 4 and bits.shape == (shape[0], shape[-1]):
-        bits = bits[:, None, None, :]
+    if bits.ndim == 2 and len(shape) > 2 and bits.shape == (shape[0], shape[-1]):
+        bits = bits.reshape(shape[0], *(1,) * (len(shape) - 2), shape[-1])
     try:
         return np.broadcast_to(bits, shape)
     except ValueError:

@@ -98,6 +98,9 @@ def _port() -> Iterator[Planted]:
     yield _ours("norm without bias", norms, "without bias in JAX", norm=without)
     bare = lambda x, scale, bias: _norm()(x, 1, 0)  # noqa: E731
     yield _ours("norm without affine", norms, "without scale and bias in JAX", norm=bare)
+
+
+def _port_attention() -> Iterator[Planted]:
     no_bias = lambda x, kernel, bias: x @ kernel  # noqa: E731
     yield _ours("no biases in attention", rf"{LAST}attention\.self", "kernel without bias in JAX", dense=no_bias)
     wide = lambda q, k: q @ k.swapaxes(-1, -2) / jnp.sqrt(8)  # noqa: E731
@@ -192,23 +195,25 @@ def _loaded() -> Iterator[Planted]:
     yield _weights(
         "norms exchanged",
         LAST,
-        "takes .*\.output\.LayerNorm.* in JAX",
+        r"takes .*\.output\.LayerNorm.* in JAX",
         _swap("attention.output.LayerNorm", "output.LayerNorm"),
     )
 
 
 def _reference() -> Iterator[Planted]:
-    layer = lambda model: model.encoder.layer[1]  # noqa: E731
-    yield _theirs("tanh GELU", rf"{LAST}intermediate", "exact GELU in JAX, tanh GELU in torch",
-                  lambda model: setattr(layer(model).intermediate, "intermediate_act_fn", torch.nn.GELU("tanh")))  # fmt: skip
-    yield _theirs("epsilon 1e-3", rf"{LAST}output\.LayerNorm", "1e-12 in JAX, .* 0.001 in torch",
-                  lambda model: setattr(layer(model).output.LayerNorm, "eps", 1e-3))  # fmt: skip
-    yield _theirs("norm left out", rf"{LAST}output", "JAX has something more: layer norm",
-                  lambda model: setattr(layer(model).output, "LayerNorm", torch.nn.Identity()))  # fmt: skip
-    yield _theirs("dropout left on", rf"{LAST}output", "dropout left on",
-                  lambda model: layer(model).output.dropout.train())  # fmt: skip
-    yield _theirs("pooler's tanh left out", r"pooler|ports", "JAX has something more: tanh",
-                  lambda model: setattr(model.pooler, "activation", torch.nn.Identity()))  # fmt: skip
+    def on_layer(path: str, name: str, value: Any) -> Callable[[Any], None]:
+        return lambda model: setattr(model.encoder.layer[1].get_submodule(path), name, value)
+
+    tanh = on_layer("intermediate", "intermediate_act_fn", torch.nn.GELU("tanh"))
+    yield _theirs("tanh GELU", rf"{LAST}intermediate", "exact GELU in JAX, tanh GELU in torch", tanh)
+    epsilon = on_layer("output.LayerNorm", "eps", 1e-3)
+    yield _theirs("epsilon 1e-3", rf"{LAST}output\.LayerNorm", "1e-12 in JAX, .* 0.001 in torch", epsilon)
+    without = on_layer("output", "LayerNorm", torch.nn.Identity())
+    yield _theirs("norm left out", rf"{LAST}output", "JAX has something more: layer norm", without)
+    dropping = on_layer("output.dropout", "training", True)
+    yield _theirs("dropout left on", rf"{LAST}output", "dropout left on", dropping)
+    linear = lambda model: setattr(model.pooler, "activation", torch.nn.Identity())  # noqa: E731
+    yield _theirs("pooler's tanh left out", r"pooler|ports", "JAX has something more: tanh", linear)
     yield Planted(
         "NNX's defaults",
         lambda: _stock(),
@@ -224,7 +229,7 @@ def _stock() -> tuple[Side, Side]:
     return parity.jax(toys.carried(layer, made_equal=False)), parity.torch(layer)
 
 
-ALL = [*_port(), *_backward(), *_loaded(), *_reference()]
+ALL = [*_port(), *_port_attention(), *_backward(), *_loaded(), *_reference()]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -128,21 +128,21 @@ def pooled(x):
     return x[:, 0]
 
 
-PARTS = dict(
-    norm=norm,
-    dense=dense,
-    activation=activation,
-    split=split,
-    join=join,
-    scores=scores,
-    masked=masked,
-    softmax=softmax,
-    residual=residual,
-    positions=positions,
-    types=types,
-    pooled=pooled,
-    layer=lambda params, number: {k.removeprefix(f"encoder.layer.{number}."): v for k, v in params.items()},
-)
+PARTS: dict[str, Callable[..., Any]] = {
+    "norm": norm,
+    "dense": dense,
+    "activation": activation,
+    "split": split,
+    "join": join,
+    "scores": scores,
+    "masked": masked,
+    "softmax": softmax,
+    "residual": residual,
+    "positions": positions,
+    "types": types,
+    "pooled": pooled,
+    "layer": lambda params, number: {k.removeprefix(f"encoder.layer.{number}."): v for k, v in params.items()},
+}
 
 
 def bert_port(params: Mapping[str, Any], input_ids: Any, attention_mask: Any, *, mistakes: Mistakes) -> Any:
