@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from jax_encoder.commands import prepare
+from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
 from jax_encoder.training.launch import Launch
@@ -46,12 +48,13 @@ class Replay:
 
 
 # What starts no new run.
-Training = Resume | Export | Replay
+Training = PrepareConfig | Resume | Export | Replay
 
 
 def _commands(defaults: PretrainConfig) -> Any:
     return (
-        Annotated[PretrainConfig, tyro.conf.subcommand("pretrain", default=defaults)]
+        Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
+        | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain", default=defaults)]
         | Annotated[Resume, tyro.conf.subcommand("resume")]
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[Replay, tyro.conf.subcommand("replay")]
@@ -110,7 +113,7 @@ def execute(command: PretrainConfig | Training, program: str) -> int:
 
     Returns:
         0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 4 where
-        another process of the run has ended, 130 for a second Ctrl-C.
+        another process of the run has ended, 128 + the number of the signal that stopped it.
     """
     try:
         return _run(command)
@@ -133,19 +136,16 @@ def _failed(program: str, said: str, status: int) -> int:
 
 
 def _run(command: PretrainConfig | Training) -> int:
+    if isinstance(command, PrepareConfig):
+        return prepare.run(command)
     # Imported here, so that --help and a mistyped option need not wait for JAX.
     from pathlib import Path
 
     from rich.console import Console
 
-    from jax_encoder.training import processes
-    from jax_encoder.training.compilation import keep_programs
-    from jax_encoder.training.loop import train
-    from jax_encoder.training.prepare import prepare
-    from jax_encoder.training.run_folder import RunFolder, resume_command
-    from jax_encoder.training.session import open_session
-    from jax_encoder.training.summary import finish
+    from jax_encoder.memory import keep_memory
 
+    keep_memory()
     console = Console()
     if isinstance(command, Export):
         from jax_encoder.training.export import export_run
@@ -159,24 +159,45 @@ def _run(command: PretrainConfig | Training) -> int:
         kept = dump.read(Path(command.step))
         console.print("\n".join(dump.described(kept, dump.replay(kept))), highlight=False, markup=False, soft_wrap=True)
         return 0
-    with processes.joined(command.launch, Path(command.run)):
-        console = Console(quiet=not processes.leads())
-        if isinstance(command, PretrainConfig):
-            session = prepare(command, console)
-        else:
-            session = open_session(RunFolder.open(Path(command.run)), mesh=command.mesh)
-            keep_programs(console)
-        outcome = train(session, console)
-        leads = processes.leads()
-    if not leads:
-        return 0
-    if outcome.stopped_by:
-        console.print(
-            f"stopped by {outcome.stopped_by} after step {outcome.step} of {session.config.steps}; go on with\n"
-            f"  {resume_command(session.folder.path)}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        return 0
-    verdict = finish(session.folder, console, check_parity=session.config.verify)
+    return _train(command)
+
+
+def _train(command: PretrainConfig | Resume) -> int:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from jax_encoder.training import processes
+    from jax_encoder.training.compilation import keep_programs
+    from jax_encoder.training.ending import Ending, name_of, status_of
+    from jax_encoder.training.loop import train
+    from jax_encoder.training.prepare import prepare as prepare_run
+    from jax_encoder.training.run_folder import RunFolder, resume_command
+    from jax_encoder.training.session import open_session
+    from jax_encoder.training.summary import finish
+
+    run = Path(command.run)
+    with Ending() as ending:
+        with processes.joined(command.launch, run):
+            console = Console(quiet=not processes.leads())
+            if isinstance(command, PretrainConfig):
+                with ending.at_once("before the first step: nothing is lost, and the same command begins again"):
+                    session = prepare_run(command, console)
+            else:
+                with ending.at_once(f"before it went on; go on with\n  {resume_command(run)}"):
+                    session = open_session(RunFolder.open(run), mesh=command.mesh)
+                    keep_programs(console)
+            outcome = train(session, console, ending)
+            leads = processes.leads()
+        go_on = f"go on with\n  {resume_command(session.folder.path)}"
+        if outcome.stopped_by is not None:
+            told = (
+                f"stopped by {name_of(outcome.stopped_by)} after step {outcome.step} of {session.config.steps}; {go_on}"
+            )
+            console.print(told, highlight=False, soft_wrap=True)
+            return status_of(outcome.stopped_by)
+        if not leads:
+            return 0
+        with ending.unwinding(f"after the last step: nothing is lost; to see the end of the run, {go_on}"):
+            verdict = finish(session.folder, console, check_parity=session.config.verify)
     return verdict.status

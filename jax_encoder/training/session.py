@@ -10,10 +10,12 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.data.batches import Batches, EvaluationBatches
 from jax_encoder.data.masking import Masking
 from jax_encoder.data.packing import load_rows
+from jax_encoder.data.prepared.reader import PreparedBatches
 from jax_encoder.data.tokenizer import load_tokenizer, vocabulary_of
 from jax_encoder.params import Params
 from jax_encoder.training.checkpoint import Checkpoints
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.prepared_text import recall
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.sharding import choose_layout
 from jax_encoder.training.step import Program, TrainState, build
@@ -27,7 +29,7 @@ class Session(NamedTuple):
     encoder: EncoderConfig
     program: Program
     checkpoints: Checkpoints
-    batches: Batches
+    batches: Batches | PreparedBatches
     held_out: EvaluationBatches
 
 
@@ -56,14 +58,14 @@ def open_session(folder: RunFolder, *, mesh: str | None = None) -> Session:
         config.check()
     layout = choose_layout(config, encoder)
     masking = Masking(vocabulary_of(load_tokenizer(folder.tokenizer)), config.text.mask_rate)
-    train, held_out = (load_rows(folder.rows, name) for name in ("train", "held_out"))
+    held_out = load_rows(folder.rows, "held_out")
     return Session(
         folder,
         config,
         encoder,
         build(config, encoder, layout=layout),
         Checkpoints(folder.checkpoints, keep=config.keep),
-        Batches(train, masking, batch_size=config.batch_size, seed=config.seed),
+        _training_batches(folder, masking, config),
         EvaluationBatches(
             held_out,
             masking,
@@ -71,6 +73,12 @@ def open_session(folder: RunFolder, *, mesh: str | None = None) -> Session:
             max_rows=config.text.max_eval_rows,
         ),
     )
+
+
+def _training_batches(folder: RunFolder, masking: Masking, config: PretrainConfig) -> Batches | PreparedBatches:
+    if folder.prepared.is_file():
+        return recall(folder.prepared, masking, config)
+    return Batches(load_rows(folder.rows, "train"), masking, batch_size=config.batch_size, seed=config.seed)
 
 
 def abstract_state(program: Program) -> TrainState:
