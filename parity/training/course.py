@@ -84,7 +84,7 @@ def prepare(
     """
     model = ModelOptions(matmul_precision="highest")
     moves = OptimizerOptions(optimizer=optimizer, warmup_steps=steps // 10)
-    sizes = {"steps": steps, "batch_size": BATCH, "accumulate": accumulate, "seed": seed}
+    sizes: dict[str, Any] = {"steps": steps, "batch_size": BATCH, "accumulate": accumulate, "seed": seed}
     config = PretrainConfig(**sizes, model=model, optimizer=moves)
     config.check()
     text = corpus.load_files(data) if data else corpus.load_sotu()
