@@ -37,6 +37,8 @@ class Export:
     """Folder of the run."""
     to: Annotated[str, tyro.conf.arg(metavar="DIR")]
     """Folder to make."""
+    average: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write the moving average of the parameters, of a run that was told to keep one, in their place."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +152,7 @@ def _run(command: PretrainConfig | Training) -> int:
     if isinstance(command, Export):
         from jax_encoder.training.export import export_run
 
-        folder = export_run(Path(command.run), Path(command.to))
+        folder = export_run(Path(command.run), Path(command.to), average=command.average)
         console.print(f"wrote {folder}: AutoModelForMaskedLM.from_pretrained({str(folder)!r}) loads it", soft_wrap=True)
         return 0
     if isinstance(command, Replay):

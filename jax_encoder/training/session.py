@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -12,9 +12,11 @@ from jax_encoder.data.masking import Masking
 from jax_encoder.data.packing import load_rows
 from jax_encoder.data.prepared.reader import PreparedBatches
 from jax_encoder.data.tokenizer import load_tokenizer, vocabulary_of
+from jax_encoder.errors import InputError
 from jax_encoder.params import Params
 from jax_encoder.training.checkpoint import Checkpoints
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.optimizer import average_of
 from jax_encoder.training.prepared_text import recall
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.sharding import choose_layout
@@ -34,12 +36,13 @@ class Session(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The parameters that a run has come to."""
+    """The parameters that a run has come to, or their moving average."""
 
     encoder: EncoderConfig
     config: PretrainConfig
     params: Params
     step: int
+    averaged: bool = False
 
 
 def open_session(folder: RunFolder, *, mesh: str | None = None) -> Session:
@@ -89,13 +92,20 @@ def abstract_state(program: Program) -> TrainState:
     return jax.tree.map(lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), state, places)
 
 
-def load_trained(path: Path) -> Trained:
+def load_trained(path: Path, *, average: bool = False) -> Trained:
     """Reads the newest whole checkpoint of a run.
 
+    Args:
+        path: folder of the run.
+        average: whether to read the moving average of the parameters in their place.
+
     Raises:
-        InputError: no run, or no whole checkpoint, in `path`.
+        InputError: no run, or no whole checkpoint, in `path`; or no average is kept there.
     """
     folder = RunFolder.open(path)
     config, encoder = folder.read_config()
+    if average and config.optimizer.average is None:
+        raise InputError(f"{path} keeps no moving average of its parameters: it was begun without --average")
     state = Checkpoints(folder.checkpoints, keep=config.keep).restore(abstract_state(build(config, encoder))).state
-    return Trained(encoder, config, state.params, int(state.step))
+    params: Any = average_of(state.opt_state) if average else state.params
+    return Trained(encoder, config, params, int(state.step), average)

@@ -138,7 +138,10 @@ class Layout:
 
         def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
             name = ".".join(part.key for part in path if isinstance(part, jax.tree_util.DictKey))
-            return self._of(spec_of(name, leaf.ndim)) if name and leaf.ndim else self.everywhere
+            # Some keep a number or a vector where a parameter is a matrix.
+            if not (name and leaf.ndim) or leaf.ndim < len(axes_of(name)):
+                return self.everywhere
+            return self._of(spec_of(name, leaf.ndim))
 
         return jax.tree_util.tree_map_with_path(place, state)
 
