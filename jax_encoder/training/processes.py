@@ -33,6 +33,8 @@ _NAMES = {"TPU_WORKER_HOSTNAMES": "a TPU pod", "TPU_PROCESS_ADDRESSES": "a TPU p
 _BEATS, _ENDED, _STOP = "jax_encoder/beats", "jax_encoder/ended", "jax_encoder/stop"
 # How many steps processes may be apart: those in flight, and one that is being read.
 _APART = 4
+# Seconds between two signs of life, at most, and those after which everybody has heard what was said.
+_BEAT, _HEARD = 3.0, 5.0
 _SAID = itertools.count()
 # So many processes may ask at every step whether to stop.
 _ASK_EVERY_STEP = 64
@@ -178,7 +180,7 @@ class Watch:
 
     def _run(self) -> None:
         count, failing = 0, 0.0
-        while not self._over.wait(min(self._patience / 5, 3)):
+        while not self._over.wait(min(self._patience / 5, _BEAT)):
             count += 1
             try:
                 _store().key_value_set(f"{_BEATS}/{jax.process_index()}", str(count), allow_overwrite=True)
@@ -211,6 +213,8 @@ def leave(reason: str, status: int) -> None:
         _set_first(_ENDED, f"process {jax.process_index()} has ended: {reason.splitlines()[0]}")
         sys.stdout.flush()
         sys.stderr.flush()
+        if leads():
+            time.sleep(_HEARD)  # the store is gone with this process
         # Python's own end would wait for the others, and they may be waiting for this one.
         os._exit(status)
 
