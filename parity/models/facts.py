@@ -68,6 +68,8 @@ def _inner_products(alignment: Alignment, side: int, sources: Sequence[Node], be
     values = [(node, finite(node.value)) for node in behind if node.value is not None]
     for (one, a), (other, b) in itertools.permutations(zip(sources, groups, strict=True), 2):
         for left, right in itertools.product(_variants(alignment, side, one), _variants(alignment, side, other)):
+            if left.shape == right.shape:
+                yield from _combined(left, right, values, -hash(frozenset((a, b))))
             if left.ndim < 3 or left.shape[:-2] != right.shape[:-2] or left.shape[-1] != right.shape[-1]:
                 continue
             if not (np.isfinite(left).all() and np.isfinite(right).all()):
@@ -79,6 +81,18 @@ def _inner_products(alignment: Alignment, side: int, sources: Sequence[Node], be
                     words = "not scaled" if same(shaped, product) else functions.scaled(product, shaped)
                     if words:
                         yield Fact("scores", f"scores {words}", node.index, -hash((a, b)))
+
+
+def _combined(
+    left: np.ndarray, right: np.ndarray, values: Sequence[tuple[Node, np.ndarray]], of: int
+) -> Iterator[Fact]:
+    """Values that are two shared values put together entry by entry."""
+    with np.errstate(all="ignore"):
+        wanted = {"a sum": left + right, "a difference": left - right, "a product entry by entry": left * right}
+    for node, value in values:
+        for words, one in wanted.items():
+            if value.size == one.size and same(value.reshape(one.shape), one):
+                yield Fact("pair", words, node.index, of)
 
 
 def _rows(alignment: Alignment, side: int, nodes: Sequence[Node], behind: Sequence[Node]) -> Iterator[Fact]:
