@@ -1,5 +1,5 @@
 """Trains an encoder: `python train.py pretrain --help`, `python train.py resume --help`,
-`python train.py export --help`."""
+`python train.py export --help`, `python train.py replay --help`."""
 
 import sys
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -10,16 +10,21 @@ from jax_encoder.commands import train
 from jax_encoder.commands.called import called_as
 from jax_encoder.commands.encode import Encode
 from jax_encoder.commands.fill_mask import FillMask
+from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
 
-Command = (
-    Annotated[PretrainConfig, tyro.conf.subcommand("train")]
-    | Annotated[train.Resume, tyro.conf.subcommand("resume")]
-    | Annotated[train.Export, tyro.conf.subcommand("export")]
-    | Annotated[tyro.conf.FlagCreatePairsOff[Encode], tyro.conf.subcommand("encode")]
-    | Annotated[tyro.conf.FlagCreatePairsOff[FillMask], tyro.conf.subcommand("fill-mask")]
-)
+
+def _commands(defaults: PretrainConfig) -> Any:
+    return (
+        Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
+        | Annotated[PretrainConfig, tyro.conf.subcommand("train", default=defaults)]
+        | Annotated[train.Resume, tyro.conf.subcommand("resume")]
+        | Annotated[train.Export, tyro.conf.subcommand("export")]
+        | Annotated[train.Replay, tyro.conf.subcommand("replay")]
+        | Annotated[tyro.conf.FlagCreatePairsOff[Encode], tyro.conf.subcommand("encode")]
+        | Annotated[tyro.conf.FlagCreatePairsOff[FillMask], tyro.conf.subcommand("fill-mask")]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; None takes the process's own.
     """
     command, program = parse(arguments), called_as()
-    if isinstance(command, PretrainConfig | train.Resume | train.Export):
+    if isinstance(command, PretrainConfig | train.Training):
         return train.execute(command, program)
     try:
         return command.run()
@@ -41,12 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | train.Resume | train.Export | Encode | FillMask:
+def parse(arguments: Sequence[str] | None = None) -> PretrainConfig | train.Training | Encode | FillMask:
     """The command that the arguments ask for; prints help or what is wrong, and exits, if they ask for none."""
-    return tyro.cli(
-        Command,
-        args=arguments,
-        prog=called_as(),
-        description="Trains transformer encoders on text, in JAX, and uses published ones, without torch.",
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+
+    def read(defaults: PretrainConfig) -> PretrainConfig | train.Training | Encode | FillMask:
+        return tyro.cli(
+            _commands(defaults),
+            args=arguments,
+            prog=called_as(),
+            description="Trains transformer encoders on text, in JAX, and uses published ones, without torch.",
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+
+    return train.with_recipe(read)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from parity.models.compare import Report
     from parity.models.compare import compare_models as compare
 
-__all__ = ["Report", "compare", "jax", "torch"]
+__all__ = ["Report", "compare", "jax", "onnx", "torch"]
 
 _LAZY = {"Report": "Report", "compare": "compare_models"}
 
@@ -34,6 +34,25 @@ def jax(model: Any, variables: Any = None, *, inputs: Any = None) -> Any:
     from parity.models.jax_side import JaxSide
 
     return JaxSide(model, variables, inputs)
+
+
+def onnx(file: Any, *, inputs: Any = None) -> Any:
+    """A model in ONNX as one side of a comparison.
+
+    Args:
+        file: its path, or the model that `onnx.load` gives.
+        inputs: names in the order of the graph's inputs, or an input's name -> the graph's.
+
+    Raises:
+        UsageError: onnx is not installed, or cannot run the file node by node.
+    """
+    from parity.errors import UsageError
+
+    try:
+        from parity.models.onnx_side import OnnxSide
+    except ImportError as error:
+        raise UsageError(f"comparing an ONNX file needs a package more: pip install onnx ({error})") from error
+    return OnnxSide(file, inputs)
 
 
 def torch(model: Any, *, inputs: Any = None) -> Any:

@@ -77,6 +77,13 @@ def test_compare_linen():
 
 
 @pytest.mark.slow
+def test_compare_onnx():
+    out = run("compare_onnx.py", status=1)
+    assert out.splitlines()[1] == "  looks like: tanh GELU in ONNX, exact GELU in torch"
+    assert "  ONNX   Gelu (5, 8) in 1 at the model, node /1/Gelu" in out
+
+
+@pytest.mark.slow
 def test_compare_function():
     out = run("compare_function.py")
     assert "looks like: scores times 0.25 in JAX, scores times 0.353553 (1/sqrt(8)) in torch" in out

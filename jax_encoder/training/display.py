@@ -5,6 +5,8 @@ from collections import deque
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jax_encoder.training.metrics import Record
+
 # A line every twentieth of the run, where there is no terminal.
 _LINES = 20
 # Steps over which the shown throughput is averaged.
@@ -42,10 +44,11 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def step(self, step: int, values: dict[str, float | int]) -> None:
+    def step(self, step: int, values: Record) -> None:
         """Shows one training step, given what metrics.jsonl holds of it."""
         self._recent.append((int(values["tokens"]), float(values["seconds"])))
-        loss, rate, speed = f"{values['loss']:.3f}", f"{values['learning_rate']:.2e}", self._speed()
+        loss = "-" if values["loss"] is None else f"{values['loss']:.3f}"
+        rate, speed = f"{values['learning_rate']:.2e}", self._speed()
         self._progress.update(self._task, completed=step, loss=loss, rate=rate, speed=speed)
         if not self.console.is_terminal and (step % max(1, self.steps // _LINES) == 0 or step == self.steps):
             self.note(f"step {step}/{self.steps}  loss {loss}  lr {rate}  {speed} tokens/s")

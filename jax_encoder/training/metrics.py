@@ -59,10 +59,12 @@ class MetricsLog:
             str(events), purge_step=step + 1 if step else None, filename_suffix=f".from_{step}"
         )
 
-    def write(self, split: Split, step: int, values: dict[str, float | int]) -> None:
-        """Adds one line."""
+    def write(self, split: Split, step: int, values: Record) -> None:
+        """Adds one line; None stands for a number that is not finite."""
         self._file.write(_line({"split": split, "step": step, **values}))
         for name, value in values.items():
+            if value is None:
+                continue
             self._writer.add_scalar(f"{split}/{name}", value, step)
 
     def flush(self) -> None:

@@ -18,7 +18,8 @@ def loss_plot(train: list[Record], held_out: list[Record], baselines: dict[str, 
     figure = Figure(figsize=(8, 4.8), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    steps, losses = [r["step"] for r in train], [r["loss"] for r in train]
+    measured = [r for r in train if r["loss"] is not None]
+    steps, losses = [r["step"] for r in measured], [r["loss"] for r in measured]
     axes.plot(steps, losses, color=_TRAIN, alpha=0.2, linewidth=0.8)
     axes.plot(steps, _smooth(losses), color=_TRAIN, linewidth=1.8, label="training")
     axes.plot(

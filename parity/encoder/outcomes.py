@@ -53,14 +53,17 @@ def _few_are_made_in_ours(variant: str) -> bool:
 
 @functools.lru_cache(maxsize=2)  # what one process is asked for one after the other has mostly one form
 def _pair_of(form: Form, whole: bool) -> Pair:
-    return Pair.build(form, whole=whole)
+    return Pair.build(form, whole=whole, keep=True)
+
+
+_case = functools.cache(make_case)  # the same one again, so that a pair knows its last
 
 
 def outcome(bug: ModelBug, side: str, pair: Pair) -> Outcome:
     """Makes one mistake on one side and runs the case that exposes it."""
     tier = "backward" if bug.where.startswith("d") else "forward"
     try:
-        compared = compare_trace(pair.with_bug(bug, side)(make_case(bug.case, sizes_of(pair.form.config))))
+        compared = compare_trace(pair.with_bug(bug, side)(_case(bug.case, sizes_of(pair.form.config))))
     except (MismatchError, SideError) as error:
         return not_comparable(bug, side, tier, str(error))
     return judged(bug, side, tier, compared, first=bug.first)

@@ -17,6 +17,7 @@ from parity.encoder.bugs.model import JaxPlot, ModelBug, Patch
 from parity.encoder.diagnose import Cotangents, Evidence, copy_of, explain
 from parity.encoder.form import Form
 from parity.encoder.inputs import Inputs, array, tensor
+from parity.encoder.our_run import OurRun
 from parity.encoder.program import JaxProgram, program_of, sites
 from parity.encoder.sides import (
     LOSSES,
@@ -58,6 +59,8 @@ class Pair:
     table: Table
     params: Params
     ours: Params  # our side's: the same, unless a mistake was made in them
+    keep: bool = False
+    _last: dict[Case, OurRun] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def build(
@@ -67,6 +70,7 @@ class Pair:
         seed: int = 0,
         *,
         whole: bool = True,
+        keep: bool = False,
     ) -> "Pair":
         """Draws every parameter at random, or takes trained ones, and carries them to torch.
 
@@ -75,6 +79,7 @@ class Pair:
             trained: our parameters; None draws them.
             seed: of what is drawn.
             whole: see `JaxProgram`.
+            keep: whether our side's run on the last case is kept, for the next mistake that is made in the reference.
 
         Raises:
             MismatchError: parameters are not one to one, do not survive the round trip, or are not finite.
@@ -87,7 +92,7 @@ class Pair:
         params = randomise(program.shapes, draws(config), seed) if trained is None else dict(trained)
         table.check_round_trip(params)
         _require_finite(params)
-        pair = cls(form, program, torch_model, table, params, params)
+        pair = cls(form, program, torch_model, table, params, params, keep)
         pair.load(torch_model)
         return pair
 
@@ -109,7 +114,7 @@ class Pair:
         bug.in_jax(plot, patch)
         same = plot.form == self.form and not patch
         program = self.jax if same else JaxProgram(plot.form, patch, self.jax.whole)
-        return dataclasses.replace(self, jax=program, ours=plot.params)
+        return dataclasses.replace(self, jax=program, ours=plot.params, _last={})
 
     def compare(self, case: str) -> tuple[Comparison, ...]:
         """Runs one case, by name."""
@@ -118,6 +123,15 @@ class Pair:
     def __call__(self, case: Case) -> Trace:
         """Runs both sides on one case."""
         programs.give_back()
+        run = self._last.get(case)
+        if run is None:
+            run = self._our_run(case)
+            self._last.clear()
+            if self.keep:
+                self._last[case] = run
+        return _Tracing(self, run).trace()
+
+    def _our_run(self, case: Case) -> OurRun:
         inputs = Inputs.of(case, self.form)
         params = {name: jnp.asarray(array) for name, array in self.ours.items()}
         inadequate: tuple[str, ...] = ()
@@ -128,7 +142,7 @@ class Pair:
             inadequate = word_table.inadequacies(word_VD, rest_BTD, case, self.form.config.norm_eps)
             params |= {WORD: jnp.asarray(word_VD)}
             overrides = {TORCH_WORD: tensor(word_VD).requires_grad_()}
-        return _Tracing(self, inputs, params, overrides).trace(inadequate)
+        return OurRun(self.jax, inputs, params, overrides, inadequate, self.keep)
 
     def _beside_words(self, params: jax_graph.Params, inputs: Inputs) -> np.ndarray:
         """What the word embedding is added to, at every position."""
@@ -140,27 +154,26 @@ class Pair:
 class _Tracing:
     """One case on both sides: forward, backward under each loss, and as training computes it."""
 
-    def __init__(self, pair: Pair, inputs: Inputs, params: jax_graph.Params, overrides: dict[str, torch.Tensor]):
-        self.pair, self.inputs, self.params, self.overrides = pair, inputs, params, overrides
-        with running("JAX"), pair.jax.patch.active():
-            self.jax_inputs = JaxInputs.of(inputs)
+    def __init__(self, pair: Pair, run: OurRun):
+        self.pair, self.run, self.inputs, self.overrides = pair, run, run.inputs, run.overrides
+        self.params, self.jax_inputs = run.params, run.jax_inputs
         self.values = self._run_torch()
         self.theirs = {name: array(value) for name, value in self.values.items()}
         self.losses = [loss for loss in LOSSES if loss in self.values]
 
-    def trace(self, inadequate: tuple[str, ...]) -> Trace:
+    def trace(self) -> Trace:
         """All of it, each part computed when it is asked for."""
-        return Trace(self._parts(), inadequate, self.structure)
+        return Trace(self._parts(), self.run.inadequate, self.structure)
 
     @functools.cached_property
     def graph(self) -> jax_graph.Graph:
         """Our program, cut at its values."""
         return self.pair.jax.graph(self.params, self.jax_inputs)
 
-    @functools.cached_property
+    @property
     def ours(self) -> tuple[Site, ...]:
         """Our values, as the program that is deployed computes them."""
-        return self.pair.jax.values(self.params, self.jax_inputs)
+        return self.run.values
 
     @functools.cached_property
     def given(self) -> jax_graph.Values:
@@ -233,7 +246,7 @@ class _Tracing:
         yield Part(self.ours, expected, self._replayed, scales, functools.partial(self.explain, None))
         own = {site.name: site.value for site in self.ours}
         params = dict(self.pair.torch_model.named_parameters()) | self.overrides
-        gradients = self.graph.backward(self.params, self.jax_inputs, self.losses)
+        gradients = self.run.backward(self.losses)
         for loss in self.losses:
             with running("JAX"):
                 on_values, on_params = jax.block_until_ready(next(gradients))
@@ -249,7 +262,7 @@ class _Tracing:
             yield self._as_trained()
 
     def _as_trained(self) -> Part:
-        loss, grads = self.pair.jax.as_trained(self.params, self.inputs)
+        loss, grads = self.run.as_trained
         rest = {name: jnp.zeros(shape) for name, shape in self.pair.jax.shapes.items() if name not in grads}
         ours = self.pair.table.to_torch({name: np.asarray(grad) for name, grad in (grads | rest).items()})
         model = self.pair.torch_model

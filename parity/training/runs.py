@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import torch
 
 import torch_ref
@@ -31,6 +30,7 @@ from parity.training.bugs import TRAINING_BUGS, TrainingBug
 from parity.training.course import Course, prepare
 from parity.training.draws import check_trainer_draws
 from parity.training.follow import Evaluation, Laboratory, Result, Side, Suspect, allowed, follow
+from parity.training.state import resumed
 from torch_ref.training import MicroBatch, Trainer
 
 # Of a run that is compared, and of one as it is deployed.
@@ -38,9 +38,10 @@ DTYPES = {True: jnp.float64, False: jnp.float32}
 
 
 class Snapshot(NamedTuple):
-    """The state of a reference between two steps, by the names of its parameters."""
+    """The state of a reference between two steps, by the names of its parameters, which `moved` steps have moved."""
 
     done: int
+    moved: int
     params: dict[str, torch.Tensor]
     first: dict[str, torch.Tensor]
     second: dict[str, torch.Tensor]
@@ -62,7 +63,7 @@ class Lesson:
         self.names = tuple(shapes)
         self.table = match(rows(course.encoder), {name: array.shape for name, array in start.items()}, shapes)
         params = {name: torch.from_numpy(array).double() for name, array in self.table.to_torch(start).items()}
-        self.start = Snapshot(0, params, {}, {}, {})
+        self.start = Snapshot(0, 0, params, {}, {}, {})
         # All runs of the reference see a step before any sees the next.
         self.micro_batches = functools.lru_cache(maxsize=2)(self._micro_batches)
 
@@ -122,7 +123,8 @@ class JaxRun:
             )
             done = jnp.asarray(snapshot.done, jnp.int32)
             state = make_optimizer(config.optimizer, config.steps).init(params)
-            start = TrainState(params, optax.tree.set(state, count=done, mu=mu, nu=nu), done)
+            state = resumed(state, mu, nu, moved=snapshot.moved, done=snapshot.done)
+            start = TrainState(params, state, done)
             # Copied: a step writes to the memory that it is given, and must not be given any twice.
             self._state = jax.tree.map(jnp.copy, start)
         self._program = lesson.programs[wide]
@@ -163,12 +165,14 @@ class TorchRun:
         for name, param in self._params().items():
             if name in snapshot.grads:
                 param.grad = snapshot.grads[name].clone()
-            if name in snapshot.first:
+            if name in snapshot.second:
                 self._trainer.optimizer.state[param] = {
-                    "step": torch.tensor(float(snapshot.done)),
+                    "step": torch.tensor(float(snapshot.moved)),
                     "exp_avg": snapshot.first[name].clone(),
                     "exp_avg_sq": snapshot.second[name].clone(),
                 }
+            elif name in snapshot.first:
+                self._trainer.optimizer.state[param] = {"momentum_buffer": snapshot.first[name].clone()}
 
     def step(self) -> Result:
         measured = self._trainer.step(self._lesson.micro_batches(self._trainer.done))
@@ -186,16 +190,23 @@ class TorchRun:
     def state(self) -> Snapshot:
         params = self._params()
         states = {name: self._trainer.optimizer.state.get(param) for name, param in params.items()}
+        counts = [int(state["step"]) for state in states.values() if state and "step" in state]
+        firsts = {name: _first(state) for name, state in states.items() if state}
         return Snapshot(
             self._trainer.done,
+            max(counts, default=0),
             {name: param.detach().clone() for name, param in params.items()},
-            {name: state["exp_avg"].clone() for name, state in states.items() if state},
-            {name: state["exp_avg_sq"].clone() for name, state in states.items() if state},
+            {name: first.clone() for name, first in firsts.items()},
+            {name: state["exp_avg_sq"].clone() for name, state in states.items() if state and "exp_avg_sq" in state},
             {name: param.grad.clone() for name, param in params.items() if param.grad is not None},
         )
 
     def _params(self) -> dict[str, torch.nn.Parameter]:
         return dict(self._trainer.model.named_parameters())
+
+
+def _first(state: dict[str, torch.Tensor]) -> torch.Tensor:
+    return state["exp_avg"] if "exp_avg" in state else state["momentum_buffer"]
 
 
 Progress = Callable[[int], object]
@@ -234,7 +245,8 @@ def compare_training(lesson: Lesson, kind: type[Trainer] = Trainer, progress: Pr
     name = (lesson.course.preset, f"{config.steps} steps")
     run, curves = follow(name, sides, config.steps, laboratory, lower, progress)
     run = dataclasses.replace(run, inadequate=tuple(_inadequacies(lesson, run)))
-    subject = f"training in jax_encoder, repeated in torch_ref; {config.accumulate} micro-batches to a step"
+    how = f"by {config.optimizer.optimizer}, {config.accumulate} micro-batches to a step"
+    subject = f"training in jax_encoder, repeated in torch_ref; {how}"
     return Report(subject, allowed(config.steps), EncoderSubject().environment(), (run,), curves=curves)
 
 
@@ -244,8 +256,8 @@ def _inadequacies(lesson: Lesson, run: Run) -> Iterator[str]:
     counts = ({float(part.weights.sum()) for part in lesson.micro_batches(step)} for step in range(config.steps))
     if config.accumulate > 1 and all(len(one) == 1 for one in counts):
         yield "all micro-batches of a step have equally many targets: it does not matter how they are weighed"
-    norms = [one.expected for one in run.comparisons if one.site.endswith(" gradient_norm")]
-    if not any(isinstance(norm, float) and norm > config.optimizer.clip_norm for norm in norms):
+    norms, bound = (one.expected for one in run.comparisons if one.site.endswith(" gradient_norm")), config.optimizer
+    if bound.clip_norm is not None and not any(isinstance(norm, float) and norm > bound.clip_norm for norm in norms):
         yield "no gradient was clipped"
     if len({float(batch.weights.sum()) for batch in lesson.held_out}) == 1:
         yield "all held-out batches have equally many targets: it does not matter how they are weighed"

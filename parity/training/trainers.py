@@ -169,6 +169,11 @@ class ScheduleEachMicroBatch(Trainer):
         return rate
 
 
+class EmptyBatchMoves(Trainer):
+    def moves(self, micro_batches: Sequence[MicroBatch], loss: Tensor, norm: Tensor) -> bool:
+        return True
+
+
 class DropsInEvaluation(Trainer):
     @torch.no_grad()
     def evaluate(self, batches: Sequence[MicroBatch]) -> Evaluated:

@@ -28,3 +28,14 @@ def explanations_unchecked():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pair._Tracing, "explain", unchecked)
         yield
+
+
+@pytest.fixture(scope="module")
+def shapes_unchecked():
+    """Shape annotations are not checked in what runs encoders a hundred times: half as long again.
+
+    Other tests check them on the same encoders.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+        yield

@@ -1,14 +1,19 @@
 """What several training tests need: batches by hand, and text that has something to learn."""
 
+import io
 from pathlib import Path
 
 import jax
 import numpy as np
+from rich.console import Console
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
+from jax_encoder.training import metrics
+from jax_encoder.training.session import Session
 
 CONFIG = EncoderConfig.tiny()
+STEPS = 8  # of the run in conftest.py
 
 
 def random_batch(targets_per_row: list[int], *, seed: int = 0, T: int = 11, K: int = 5) -> Batch:
@@ -56,3 +61,13 @@ def tiny(corpus: Path, run: Path, *more: str) -> list[str]:
     options = {"run": run, "data": corpus, "preset": "tiny", "vocab-size": 120, "steps": 6, "warmup-steps": 2}
     options |= {"batch-size": 4, "checkpoint-every": 2, "eval-every": 3, "max-eval-rows": 3}
     return ["pretrain", *(f"--{key}={value}" for key, value in options.items()), "--no-verify", *more]
+
+
+def quiet() -> Console:
+    """Keeps what is printed."""
+    return Console(file=io.StringIO(), width=120)
+
+
+def lines(session: Session) -> list[dict]:
+    """What is the same in every run."""
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in metrics.read(session.folder.metrics)]

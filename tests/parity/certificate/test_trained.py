@@ -28,6 +28,8 @@ from parity.report.text import render
 from tests.jax_encoder.training.helpers import write_corpus
 from tests.parity.helpers import agreeing
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 # Of a run's text: parts of readings in thirteen groups, vectors and words in some; two more where texts have types.
 TEXT_COMPARISONS = 60
 

@@ -12,12 +12,14 @@ from parity.encoder.variants import sizes_of, variants
 from parity.judge.check import compare_trace
 from parity.judge.verdict import Culprit
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 RIGHT = torch_ref.masked_lm_loss
 
 
 @pytest.fixture(scope="module")
 def pair() -> Pair:
-    return Pair.build(variants()["post"], whole=False)
+    return Pair.build(variants()["post"], whole=False, keep=True)
 
 
 def culprit_of(pair: Pair, loss) -> Culprit:

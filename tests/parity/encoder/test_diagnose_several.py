@@ -10,6 +10,8 @@ from parity.encoder.pair import Pair
 from parity.encoder.variants import sizes_of, variants
 from parity.judge.check import compare_trace
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 
 @pytest.fixture(scope="module")
 def explanations():
@@ -17,7 +19,7 @@ def explanations():
     pairs = {}
 
     def of(name: str, variant: str) -> dict[str, list[str]]:
-        pair = pairs.setdefault(variant, Pair.build(variants()[variant], whole=False))
+        pair = pairs.setdefault(variant, Pair.build(variants()[variant], whole=False, keep=True))
         case = make_case("longer-than-window", sizes_of(pair.form.config))
         found = compare_trace(pair.with_bug(find(name), "torch")(case)).culprits
         return {one.site: [each.bug for each in one.explanations] for one in found if one.explanations}
@@ -50,7 +52,7 @@ def test_groups_that_a_layer_cannot_tell_apart(name, explanations):
 def test_what_gives_all_layers_others_parameters_is_told_by_which(name):
     """Every layer differs either way, and the first has the second set of parameters; the others do not agree."""
     plain = variants()["shared-layers"]
-    pair = Pair.build(plain._replace(config=replace(plain.config, layer_groups=(0, 1, 0, 2))), whole=False)
+    pair = Pair.build(plain._replace(config=replace(plain.config, layer_groups=(0, 1, 0, 2))), whole=False, keep=True)
     case = make_case("ragged", sizes_of(pair.form.config))
     first = compare_trace(pair.with_bug(find(name), "torch")(case)).culprits[0]
     assert first.site == "layers.0.attention.query"

@@ -18,6 +18,8 @@ from parity.report.text import render
 from torch_ref import masks
 from torch_ref.attention import Attention
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 
 def padding_keeps_its_keys(model: torch.nn.Module, _: Patch) -> None:
     """What the key projection reads is not zeroed at padding; its weights stay 0."""
@@ -49,7 +51,7 @@ FEW = ("ragged", "packed", "nan-padding")  # rows with padding behind, with docu
 
 @functools.cache
 def pair_of(variant: str) -> Pair:
-    return Pair.build(variants()[variant], whole=False)
+    return Pair.build(variants()[variant], whole=False, keep=True)
 
 
 def compared(plant: Plant, case: str, variant: str = "post") -> Compared:

@@ -17,6 +17,8 @@ from parity.encoder.variants import DROPOUT, variants
 from parity.errors import MismatchError, UsageError
 from torch_ref import masks
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 # What cannot be named, and why.
 UNNAMED = {
     ("norm-fast-variance", "JAX"): "what it leaves is rounding, and every way to write it rounds in its own way",
@@ -28,7 +30,7 @@ RATES = ("embedding", "weights", "residual")
 
 @functools.cache
 def pair_of(variant: str) -> Pair:
-    return Pair.build(variants()[variant], whole=False)
+    return Pair.build(variants()[variant], whole=False, keep=True)
 
 
 @pytest.mark.parametrize(

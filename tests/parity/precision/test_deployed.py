@@ -26,6 +26,8 @@ from parity.precision.runs import LEFT_OUT, outcomes, precision_runs, random_for
 from parity.report.text import headline, render
 from tests.parity.encoder.options import covering
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 VARIANTS = variants()
 BUGS = {bug.name: bug for bug in PRECISION_BUGS}
 FAST = ("modernbert",)

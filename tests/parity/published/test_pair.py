@@ -23,6 +23,8 @@ from parity.published.subject import PublishedSubject, subject
 from parity.report.text import headline
 from tests.jax_encoder.huggingface.helpers import save_with_transformers
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 # Each class on one case, in turn, so that every case is run several times; the command runs them all.
 T5_DECODES = ("ConditionalGeneration", "QuestionAnswering", "SequenceClassification")
 RUNS = [(name, CASES[index % len(CASES)]) for index, name in enumerate(PublishedSubject().variants())]

@@ -13,7 +13,7 @@ from parity import cli
 from parity.encoder.bugs.model import Patch
 from parity.judge.verdict import Verdict
 from parity.training.bugs import TRAINING_BUGS
-from parity.training.course import PRESETS, prepare
+from parity.training.course import EMPTY_STEP, PRESETS, prepare
 from parity.training.follow import Result, Scales, allowed, compare_results, distances
 from parity.training.runs import (
     JaxRun,
@@ -31,7 +31,8 @@ from torch_ref.training import Trainer
 BUGS = {bug.name: bug for bug in TRAINING_BUGS}
 STEPS = 4
 
-pytestmark = pytest.mark.slow  # the lesson that all share is a training run
+# Slow: the lesson that all share is a training run.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shapes_unchecked")]
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,14 @@ def test_everything_is_trained_with_dropout_in_unequal_parts(lesson):
     moved = TorchRun(lesson, lesson.start).step().parameter
     still = [name for name, array in moved.items() if (array == lesson.start.params[name].numpy()).all()]
     assert still == []
+
+
+def test_one_step_has_nothing_to_predict_and_moves_nothing(lesson, report):
+    assert not any(part.weights.any() for part in lesson.micro_batches(EMPTY_STEP - 1))
+    found = {one.site: one.expected for one in report.runs[0].comparisons if one.site.startswith(f"step {EMPTY_STEP} ")}
+    assert found[f"step {EMPTY_STEP} loss"] == found[f"step {EMPTY_STEP} gradient_norm"] == 0
+    curve = report.curves["parameters, torch float32"]
+    assert curve[EMPTY_STEP - 1] == curve[EMPTY_STEP - 2]
 
 
 def test_curves_are_distances_from_float64(report):
@@ -239,7 +248,10 @@ def test_what_rounding_alone_moves_is_judged_by_how_far_it_could_have_moved():
     scales.add(result(learning_rate=0.25))
     assert scales.of("step 2 parameter bias") == 0.75
     assert scales.of("step 2 learning_rate") == 0.5
-    assert scales.of("step 2 loss") == 0
+    assert scales.of("step 2 loss") == scales.of("step 2 gradient_norm") == 0
+    empty = Scales()
+    empty.add(result(loss=0.0))
+    assert empty.of("step 2 loss") == empty.of("step 2 gradient_norm") == 1
     assert scales.of("step 2 evaluation accuracy") == 1
     noise = [result(parameter={"bias": np.array([value, -value])}) for value in (1e-15, 3e-15)]
     assert all(one.agrees for one in compare_results(2, *noise, scales))
