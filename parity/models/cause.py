@@ -262,7 +262,7 @@ def _skips(both: Both, alignment: Alignment, suspects: Suspects, found: Sequence
 def _met(further: Alignment, side: int, suspects: Suspects) -> bool:
     """Whether the first values of a region that tell anything have their equals now."""
     nodes = [further.programs[side].nodes[one] for one in sorted(suspects.regions[side])[:_FIRST]]
-    return any(further.is_shared(side, one.index) and one.print is not None and not one.print.single for one in nodes)
+    return any(further.is_shared(side, one.index) and one.print is not None and one.print.telling for one in nodes)
 
 
 def _instead(alignment: Alignment, side: int, source: Node, node: Node) -> np.ndarray | None:

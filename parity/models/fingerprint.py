@@ -17,6 +17,7 @@ _INNER = np.modf(np.arange(1, 48) * (math.sqrt(5) - 1) / 2)[0]
 _OUTER = 0.7 ** np.arange(2, 40)
 _RANKS = np.sort(np.concatenate([_INNER, _OUTER, 1 - _OUTER]))
 _MEANS = 3
+_FEW = 3
 # Means of many entries are so exact as to tell a few that differ; the rounding of a deep model leaves about 1e-14.
 _LEAST = 1e-13
 
@@ -47,6 +48,11 @@ class Fingerprint(NamedTuple):
     def key(self) -> float:
         """One number that equal values share up to rounding: to find candidates by."""
         return 0.0 if self.zero else float(self.numbers[-1])
+
+    @property
+    def telling(self) -> bool:
+        """Whether another value is hardly equal by chance: the two numbers of a mask are no wonder."""
+        return not self.zero and np.unique(self.numbers[:-_MEANS]).size > _FEW
 
     def equals(self, other: "Fingerprint") -> bool:
         """Whether both may be one value in two layouts."""
