@@ -179,7 +179,7 @@ class Encoder(nnx.Module):
         if self.layers is None:
             return x_BTD, taps
         graphdef, state = nnx.split(self.layers)
-        if self.config.scan_layers:
+        if self.config.scan_layers or placement.gathers():
             alike, scanned = _stack_forms(forms, self.config.max_len)
             shared = len(set(self.config.layer_groups)) < self.config.num_layers
 
@@ -190,16 +190,12 @@ class Encoder(nnx.Module):
                 x_BTD, taps = run(nnx.merge(graphdef, own), x_BTD, form)
                 return placement.stream(x_BTD), taps
 
-            body = placement.forgetful(body, looped=True)
+            body = placement.forgetful(body)
             x_BTD, stacked_taps = jax.lax.scan(body, x_BTD, (None if shared else state, scanned))
             return x_BTD, taps + tuple(_at(stacked_taps, index) for index in range(len(forms)))
         peeled = len(taps)
         for form in forms:
-
-            def one(own: PyTree, x_BTD: Array, form: LayerForm = form) -> tuple[Array, LayerTaps]:
-                return run(nnx.merge(graphdef, placement.whole(own)), x_BTD, form)
-
-            x_BTD, layer_taps = placement.forgetful(one, looped=False)(_at(state, form.group - peeled), x_BTD)
+            x_BTD, layer_taps = run(nnx.merge(graphdef, _at(state, form.group - peeled)), x_BTD, form)
             x_BTD = placement.stream(x_BTD)
             taps += (layer_taps,)
         return x_BTD, taps

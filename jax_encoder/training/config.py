@@ -9,6 +9,8 @@ from jax_encoder.data.documents import Documents
 from jax_encoder.data.tokenizer_form import Digits, Kind, TokenizerForm, Unknown, Whitespace
 from jax_encoder.errors import InputError
 from jax_encoder.training import mesh
+from jax_encoder.training.launch import Launch
+from jax_encoder.training.limits import at_least, flag, within
 
 # What saved options of earlier versions lack: a new one has its row here, as in `jax_encoder.config`.
 _ADDED: versions.Added = {
@@ -88,12 +90,12 @@ class TextOptions:
 
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""
-        _within("mask-rate", self.mask_rate, above=0, below=1)
+        within("mask-rate", self.mask_rate, above=0, below=1)
         self.tokenizer_form.check()
-        _at_least("workers", self.workers, 0)
+        at_least("workers", self.workers, 0)
         for name in ("vocab_size", "max_eval_rows"):
             if getattr(self, name) is not None:
-                _at_least(name, getattr(self, name), 1)
+                at_least(name, getattr(self, name), 1)
 
     @property
     def tokenizer_form(self) -> TokenizerForm:
@@ -133,7 +135,7 @@ class ModelOptions:
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""
         if self.seq_len is not None:
-            _at_least("seq_len", self.seq_len, 3)
+            at_least("seq_len", self.seq_len, 3)
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise InputError(f"--dropout must be at least 0 and below 1, got {self.dropout}")
 
@@ -179,19 +181,19 @@ class OptimizerOptions:
     def check(self, steps: int) -> None:
         """Raises InputError for a value that cannot work in a run of `steps`."""
         for name in ("learning_rate", "eps", *(() if self.clip_norm is None else ("clip_norm",))):
-            _within(_flag(name), getattr(self, name), above=0, below=math.inf)
+            within(flag(name), getattr(self, name), above=0, below=math.inf)
         for name in ("b1", "b2", "momentum", *(() if self.average is None else ("average",))):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"--{name} must be at least 0 and below 1, got {getattr(self, name)}")
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"--weight-decay must be at least 0, got {self.weight_decay}")
-        _at_least("warmup_steps", self.warmup_steps, 0)
+        at_least("warmup_steps", self.warmup_steps, 0)
         if self.warmup_steps >= steps:
             raise InputError(
                 f"--warmup-steps {self.warmup_steps} leaves nothing of --steps {steps}: choose fewer, or train longer"
             )
         if self.schedule in STAYING:
-            _within("decay-fraction", self.decay_fraction, above=0, below=1)
+            within("decay-fraction", self.decay_fraction, above=0, below=1)
             if self.warmup_steps + self.decay_steps(steps) > steps:
                 raise InputError(
                     f"--warmup-steps {self.warmup_steps} and a decay over {self.decay_steps(steps)} steps "
@@ -213,9 +215,8 @@ class PretrainConfig:
         batch_size: Rows per step.
         accumulate: Parts that a step's rows are computed in, one after the other, to save memory; the update is the
             same.
-        mesh: How devices share the work: sizes of the axes data, fsdp and tensor that multiply to the devices, as in
-            data=4,fsdp=2; or auto, which is all along data. None: one device. data splits the rows, fsdp the rows and
-            the parameters, tensor the heads, the MLP and the vocabulary.
+        mesh: How devices share the work: sizes of the axes data (rows), fsdp (rows and parameters) and tensor (heads,
+            MLP, vocabulary), as in data=4,fsdp=2; auto is all along data. None: one device.
         seed: Of the initial parameters, the order of rows, the masks and dropout.
         eval_every: Steps between evaluations on held-out text; there is always one at the end.
         checkpoint_every: Steps between checkpoints; there is always one at the start and at the end.
@@ -242,28 +243,24 @@ class PretrainConfig:
     text: TextOptions = TextOptions()
     model: ModelOptions = ModelOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
+    launch: Launch = dataclasses.field(default_factory=Launch)
 
     def check(self) -> None:
         """Raises InputError for options that cannot work, alone or together."""
         for name in ("steps", "batch_size", "accumulate", "eval_every", "checkpoint_every", "keep", "max_skipped"):
-            _at_least(name, getattr(self, name), 1)
+            at_least(name, getattr(self, name), 1)
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed must be at least 0 and below 2^32, got {self.seed}")
-        if self.batch_size % self.accumulate:
-            raise InputError(
-                f"--batch-size {self.batch_size} cannot be computed in --accumulate {self.accumulate} equal parts"
-            )
-        if self.mesh not in (None, mesh.AUTO):
-            mesh.parse(self.mesh)
+        mesh.check_parts(self.batch_size, self.accumulate, self.mesh)
+        self.launch.check()
         self.text.check()
         self.model.check()
         self.optimizer.check(self.steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the folder, which may be moved, with the version that it is of."""
+        """Everything but the folder, which may be moved, and the processes, with the version that it is of."""
         values = {versions.KEY: versions.newest(_ADDED), **dataclasses.asdict(self)}
-        del values["run"]
-        return values
+        return {name: value for name, value in values.items() if name not in _NOT_KEPT}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, run: str) -> Self:
@@ -274,7 +271,7 @@ class PretrainConfig:
         """
         if not isinstance(values, dict):
             raise InputError(f"training must be an object, got {values!r}")
-        names = _flat(dataclasses.asdict(cls())).keys() - {"run"}
+        names = _flat(dataclasses.asdict(cls())).keys() - _NOT_KEPT
         try:
             read = versions.upgraded(_flat(values), names, _ADDED, what="training")
         except ValueError as error:
@@ -289,6 +286,7 @@ class PretrainConfig:
         return config
 
 
+_NOT_KEPT = frozenset({"run", "launch"})
 _GROUPS: dict[str, Any] = {"text": TextOptions, "model": ModelOptions, "optimizer": OptimizerOptions}
 
 
@@ -299,18 +297,3 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
         grouped = name in _GROUPS and isinstance(value, dict)
         flat |= {f"{name}.{option}": one for option, one in value.items()} if grouped else {name: value}
     return flat
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise InputError(f"--{_flag(name)} must be at least {least}, got {value}")
-
-
-def _within(flag: str, value: float, *, above: float, below: float) -> None:
-    if not above < value < below:
-        bound = f" and below {below}" if below < math.inf else " and finite"
-        raise InputError(f"--{flag} must be above {above}{bound}, got {value}")
