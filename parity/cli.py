@@ -15,6 +15,7 @@ from parity.fuzz.command import Fuzz, Replay
 from parity.judge.crash import SideError
 from parity.judge.verdict import Verdict
 from parity.kernels.command import Kernels
+from parity.mesh.command import Mesh
 from parity.optimizer.command import Optimizer
 from parity.precision.command import Calibrate
 from parity.selftest.command import Selftest
@@ -33,6 +34,7 @@ COMMANDS = {
     "kernels": Kernels,
     "optimizer": Optimizer,
     "training": Training,
+    "mesh": Mesh,
     "text": Text,
     "verify": Verify,
     "selftest": Selftest,

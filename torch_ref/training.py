@@ -1,6 +1,6 @@
 """Training: learning rates, clipping, optimizers and the loop over micro-batches, one plain statement after the other.
 
-Options are any object with the fields of `jax_encoder.training.config.OptimizerOptions`, read by attribute.
+Options are any object with the fields of `jax_encoder.training.optimizer_config.OptimizerOptions`, read by attribute.
 
 Axes: b rows of a micro-batch, T column, K target.
 References: Loshchilov & Hutter (2019), https://arxiv.org/abs/1711.05101; Pascanu et al. (2013), section 3.2,

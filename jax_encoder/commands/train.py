@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from jax_encoder.commands import prepare
+from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
 from jax_encoder.training.recipes import pretraining
@@ -20,6 +22,9 @@ class Resume:
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
+    mesh: str | None = None
+    """How devices share the work from here on, as in `pretrain`, in place of the mesh that the run was begun on: the
+    batches are the same, losses equal within rounding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +48,13 @@ class Replay:
 
 
 # What starts no new run.
-Training = Resume | Export | Replay
+Training = PrepareConfig | Resume | Export | Replay
 
 
 def _commands(defaults: PretrainConfig) -> Any:
     return (
-        Annotated[PretrainConfig, tyro.conf.subcommand("pretrain", default=defaults)]
+        Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
+        | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain", default=defaults)]
         | Annotated[Resume, tyro.conf.subcommand("resume")]
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[Replay, tyro.conf.subcommand("replay")]
@@ -123,19 +129,23 @@ def execute(command: PretrainConfig | Training, program: str) -> int:
 
 
 def _run(command: PretrainConfig | Training) -> int:
+    if isinstance(command, PrepareConfig):
+        return prepare.run(command)
     # Imported here, so that --help and a mistyped option need not wait for JAX.
     from pathlib import Path
 
     from rich.console import Console
 
+    from jax_encoder.memory import keep_memory
     from jax_encoder.training.compilation import keep_programs
     from jax_encoder.training.ending import Ending, name_of, status_of
     from jax_encoder.training.loop import train
-    from jax_encoder.training.prepare import prepare
+    from jax_encoder.training.prepare import prepare as prepare_run
     from jax_encoder.training.run_folder import RunFolder, resume_command
     from jax_encoder.training.session import open_session
     from jax_encoder.training.summary import finish
 
+    keep_memory()
     console = Console()
     if isinstance(command, Export):
         from jax_encoder.training.export import export_run
@@ -152,10 +162,10 @@ def _run(command: PretrainConfig | Training) -> int:
     with Ending() as ending:
         if isinstance(command, PretrainConfig):
             with ending.at_once("before the first step: nothing is lost, and the same command begins again"):
-                session = prepare(command, console)
+                session = prepare_run(command, console)
         else:
             with ending.at_once(f"before it went on; go on with\n  {resume_command(Path(command.run))}"):
-                session = open_session(RunFolder.open(Path(command.run)))
+                session = open_session(RunFolder.open(Path(command.run)), mesh=command.mesh)
                 keep_programs(console)
         go_on = f"go on with\n  {resume_command(session.folder.path)}"
         outcome = train(session, console, ending)

@@ -22,6 +22,6 @@ class Evaluation(NamedTuple):
 def evaluate(program: Program, params: Params, batches: Iterable[Batch]) -> Evaluation:
     """Evaluates without dropout; sums are added up and divided once, as batches have unequally many targets."""
     # Waits for each: what has been handed to the device could not be given up.
-    sums = [jax.device_get(program.evaluate(params, batch)) for batch in batches]
+    sums = [jax.device_get(program.evaluate(params, program.placed_whole(batch))) for batch in batches]
     loss, correct, targets = (math.fsum(map(float, column)) for column in zip(*sums, strict=True))
     return Evaluation(loss / targets, correct / targets, int(targets))

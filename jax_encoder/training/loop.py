@@ -23,6 +23,7 @@ from jax_encoder.training.evaluation import evaluate
 from jax_encoder.training.interrupt import Interrupt
 from jax_encoder.training.run_folder import replay_command, resume_command
 from jax_encoder.training.session import Session, abstract_state
+from jax_encoder.training.sharding import told
 from jax_encoder.training.skips import Skips
 from jax_encoder.training.step import StepMetrics, TrainState
 
@@ -65,7 +66,7 @@ def train(session: Session, console: Console, ending: Ending | None = None) -> O
         owed = _owed(session, start)
         if start == session.config.steps and not owed:
             return Outcome(start, None)
-        console.print(_attention(session), highlight=False, markup=False, soft_wrap=True)
+        _tell(session, console)
         if start and _dropped_otherwise(session):
             console.print(
                 "this run was begun by an earlier version of jax-encoder, in which dropout drew other masks: it goes "
@@ -96,7 +97,16 @@ def _owed(session: Session, step: int) -> bool:
 
 
 def _batch(session: Session, step: int) -> Batch:
-    return jax.device_put(session.batches.batch(step))
+    return session.program.placed(session.batches.batch(step))
+
+
+def _tell(session: Session, console: Console) -> None:
+    """What computes, and how."""
+    devices = told(session.program.layout, session.config)
+    if devices:
+        style = "yellow" if session.program.layout is None else None
+        console.print(devices, style=style, highlight=False, markup=False, soft_wrap=True)
+    console.print(_attention(session), highlight=False, markup=False, soft_wrap=True)
 
 
 def _attention(session: Session) -> str:
@@ -151,7 +161,7 @@ class _Loop:
                 self.pending.append((step, measured))
                 self._record(leave=0 if self.skips.waits else _LAG)
                 if self.skips.too_many:
-                    self._give_up(step, state.params, batch)
+                    self._give_up(step, state.params)
                 last, stopped = step == config.steps, self.interrupt.number is not None
                 evaluates = last or step % config.eval_every == 0
                 # The first evaluation is compiled, which a signal breaks off.
@@ -168,6 +178,7 @@ class _Loop:
                     self.clock.resume()
                 if stopped:
                     break
+        self.interrupt.check()
         return Outcome(step, self.interrupt.number if stopped else None)
 
     def _record(self, *, leave: int) -> None:
@@ -181,10 +192,10 @@ class _Loop:
             self.log.write("train", step, values)
             self.display.step(step, values)
 
-    def _give_up(self, step: int, params: Params, batch: Batch) -> None:
+    def _give_up(self, step: int, params: Params) -> None:
         """Keeps the step, and ends the run."""
         session = self.session
-        kept = session.folder.kept_step(step)
+        kept, batch = session.folder.kept_step(step), session.batches.batch(step - 1)
         dump.write(kept, dump.Dump(session.config, session.encoder, step, named(params), batch))
         raise FloatingPointError(
             f"{self.skips.told()}; the run stops, and nothing after step {session.checkpoints.newest()} is saved.\n"
@@ -203,7 +214,8 @@ class _Loop:
         if not self.evaluated:
             go_on = f"while compiling; go on with\n  {resume_command(self.session.folder.path)}"
             with compiling(self.display.console, "the evaluation", spinner=False), self.ending.at_once(go_on):
-                jax.block_until_ready(self.session.program.evaluate(state.params, self.session.held_out[0]))
+                program = self.session.program
+                jax.block_until_ready(program.evaluate(state.params, program.placed_whole(self.session.held_out[0])))
             self.evaluated = True
         try:
             values = evaluate(self.session.program, state.params, self._unless_stopped())._asdict()

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Int, PyTree
 
 from jax_encoder.params import name_of
 from jax_encoder.training import layered
-from jax_encoder.training.config import Optimizer, OptimizerOptions, Schedule
+from jax_encoder.training.optimizer_config import Optimizer, OptimizerOptions, Schedule
 
 # The last part of a parameter's name says what it is. A new kind of parameter must be put in one of the two.
 _DECAYED = frozenset({"kernel", "word", "position", "token_type", "table", "decoder"})
@@ -128,8 +128,21 @@ def average_of(state: optax.OptState) -> PyTree | None:
 
 
 def clip(options: OptimizerOptions) -> optax.GradientTransformation:
-    """Scales all gradients by one factor if their global norm is above `clip_norm`; None: leaves them alone."""
-    return optax.identity() if options.clip_norm is None else optax.clip_by_global_norm(options.clip_norm)
+    """Scales all gradients by one factor if their global norm is above `clip_norm`; None: leaves them alone.
+
+    As `optax.clip_by_global_norm` does, which divides every gradient by the norm: XLA then writes them all to memory
+    once more, where a product is a part of what reads it.
+    """
+    most = options.clip_norm
+    if most is None:
+        return optax.identity()
+
+    def scaled(grads: PyTree, state: optax.EmptyState, _: object = None) -> tuple[PyTree, optax.EmptyState]:
+        norm = optax.tree.norm(grads)
+        factor = jnp.where(norm < most, jnp.ones_like(norm), most / norm)
+        return jax.tree.map(lambda gradient: gradient * factor.astype(gradient.dtype), grads), state
+
+    return optax.GradientTransformation(lambda _: optax.EmptyState(), scaled)
 
 
 def adamw(options: OptimizerOptions, rates: optax.Schedule) -> optax.GradientTransformation:

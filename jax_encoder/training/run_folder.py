@@ -24,6 +24,7 @@ class RunFolder:
         self.tokenizer = path / "tokenizer.json"
         self.tokenizer_report = path / "tokenizer-report.json"
         self.rows = path / "rows"
+        self.prepared = path / "prepared.json"
         self.baselines = path / "baselines.json"
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"

@@ -14,7 +14,8 @@ from jax_encoder.data.packing import pack
 from jax_encoder.data.tokenizer_form import TokenizerForm
 from jax_encoder.data.tokenizer_training import train_tokenizer
 from jax_encoder.training.choose import fit_vocabulary, row_length
-from jax_encoder.training.config import ModelOptions, Optimizer, OptimizerOptions, PretrainConfig
+from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig
+from jax_encoder.training.optimizer_config import Optimizer
 
 Preset = Literal["modernbert", "bert"]
 

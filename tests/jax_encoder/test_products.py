@@ -61,3 +61,24 @@ def test_the_narrower_factor_is_turned_for_a_kernels_gradient(spec, turned):
     jaxpr = jax.make_jaxpr(lambda cotangent: products._backward(spec, (x, y), cotangent))(cotangent)
     firsts = [one.invars[0].aval.shape for one in jaxpr.eqns if one.primitive.name == "dot_general"]
     assert firsts == [cotangent.shape, turned]
+
+
+def test_a_wide_gradient_is_turned_after_its_product():
+    """XLA would swap the factors, were there nothing between the product and the order of its axes."""
+    x, y, cotangent = drawn("BTF,FD->BTD", jnp.float32)
+    jaxpr = jax.make_jaxpr(lambda: products._backward("BTF,FD->BTD", (x, y), cotangent)[1])()
+    names = [one.primitive.name for one in jaxpr.eqns]
+    assert names[-3:] == ["dot_general", "optimization_barrier", "transpose"]
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5)])
+def test_a_bias_has_the_derivative_of_a_sum(shape):
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x, cotangent = (jnp.asarray(rng.standard_normal(shape)) for _ in range(2))
+        bias = jnp.asarray(rng.standard_normal(5))
+        result, pull_back = jax.vjp(products.plus, x, bias)
+        np.testing.assert_array_equal(result, np.asarray(x) + np.asarray(bias))
+        on_x, on_bias = pull_back(cotangent)
+        np.testing.assert_array_equal(on_x, cotangent)
+        np.testing.assert_allclose(on_bias, cotangent.reshape(-1, 5).sum(0), rtol=1e-14, atol=1e-14)

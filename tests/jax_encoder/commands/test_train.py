@@ -104,7 +104,7 @@ def test_resuming_a_damaged_config_is_refused(capsys, tmp_path, content):
         (["pretrain", "--steps", "many"], "Error parsing --steps: invalid literal for int"),
         (["pretrain", "--preset", "huge"], "huge"),
         (["resume"], "Missing from train.py resume"),
-        ([], "Expected one of {pretrain, resume, export, replay}"),
+        ([], "Expected one of {prepare, pretrain, resume, export, replay}"),
     ],
 )
 def test_what_cannot_be_parsed_ends_with_status_2(capsys, arguments, message):
@@ -117,7 +117,14 @@ def test_what_cannot_be_parsed_ends_with_status_2(capsys, arguments, message):
 def test_help_names_every_option_and_needs_no_jax():
     code = "import sys, train\ntry: train.main(['pretrain', '--help'])\nfinally: assert 'jax' not in sys.modules"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for option in ("--run", "--data", "--preset", "--learning-rate", "--schedule {cosine,linear,wsd}", "--accumulate"):
+    for option in (
+        "--run",
+        "--data",
+        "--preset",
+        "--learning-rate",
+        "--schedule {cosine,linear,wsd,wsd_sqrt,inverse_root}",
+        "--accumulate",
+    ):
         assert option in shown
     assert "Decoupled, times the learning rate" in shown
 

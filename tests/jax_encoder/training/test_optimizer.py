@@ -3,6 +3,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import torch
 from flax import nnx
@@ -12,8 +13,15 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.heads import Pooler
 from jax_encoder.model import MaskedLM, Model, Parts, shapes_of
 from jax_encoder.params import named, params_of
-from jax_encoder.training.config import OptimizerOptions
-from jax_encoder.training.optimizer import apply_gradients, average_of, decayed, learning_rates, make_optimizer
+from jax_encoder.training.optimizer import (
+    apply_gradients,
+    average_of,
+    clip,
+    decayed,
+    learning_rates,
+    make_optimizer,
+)
+from jax_encoder.training.optimizer_config import OptimizerOptions
 from parity.encoder.table import match
 from parity.encoder.variants import variants
 from parity.encoder.weights import rows
@@ -111,6 +119,19 @@ def test_gradients_are_scaled_to_the_norm_and_no_further():
 
 def names_of(module: nnx.Module) -> dict[str, bool]:
     return named(decayed(params_of(module)))
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0, 0.0, math.nan])
+def test_clipping_is_that_of_optax(scale):
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        grads = {"kernel": jnp.asarray(scale * rng.standard_normal((3, 4))), "bias": jnp.zeros(3)}
+        ours, theirs = (
+            one.update(grads, one.init(grads))[0]
+            for one in (clip(options(clip_norm=0.7)), optax.clip_by_global_norm(0.7))
+        )
+        for name in grads:
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-15)
 
 
 @pytest.mark.parametrize("preset", ["tiny", "mini"])
