@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jax_encoder.precision import at_least_float32
+
 
 def linear(
     x: Float[Array, "*rows D"], kernel: Float[Array, "D F"], dimensions: Any, **_: Any
@@ -50,8 +52,10 @@ _einsum.defvjp(_forward, _backward)
 
 
 def _product(spec: str, x: Array, y: Array, *, as_said: bool = False) -> Array:
-    """One product with `x` as its first factor, of which `jnp.einsum` makes no promise.
+    """One product with `x` as its first factor, of which `jnp.einsum` makes no promise; sums are in at least float32.
 
+    It is rounded before its axes are put in order: XLA would fold that into a product of bfloat16 into float32 that it
+    has already given to a library for CPUs, and then find no program for it (`Unsupported element type for DotThunk`).
     XLA folds the order of the result's axes into the product and thereby swaps the factors; not `as_said`.
     """
     inputs, out = spec.split("->")
@@ -60,7 +64,7 @@ def _product(spec: str, x: Array, y: Array, *, as_said: bool = False) -> Array:
     batch, summed = [axis for axis in shared if axis in out], [axis for axis in shared if axis not in out]
     over, along = ((tuple(map(of_x.index, axes)), tuple(map(of_y.index, axes))) for axes in (summed, batch))
     made = [*batch, *(axis for axis in of_x if axis not in shared), *(axis for axis in of_y if axis not in shared)]
-    result = jax.lax.dot_general(x, y, (over, along))
+    result = jax.lax.dot_general(x, y, (over, along), preferred_element_type=at_least_float32(x.dtype)).astype(x.dtype)
     if as_said:
         result = jax.lax.optimization_barrier(result)
     return result.transpose([made.index(axis) for axis in out])

@@ -225,10 +225,11 @@ def _slips(rows: Sequence[Row], ours: Arrays, theirs: Arrays) -> Iterator[str]:
         if row.ours and len(row.parts) == 1:
             kinds.setdefault(row.whole.rpartition(".")[2], []).append(row)
     for kind, group in kinds.items():
-        matrices = [row for row in group if ours[row.whole].ndim == 2]
-        usual = [row for row in matrices if row.how == "transposed"]
-        for row in matrices:
-            if row.how == "the same" and 2 * len(usual) > len(matrices):
+        # Of any other shape, a kernel that is not transposed fits nowhere.
+        square = [row for row in group if ours[row.whole].ndim == 2 and len({*ours[row.whole].shape}) == 1]
+        usual = [row for row in square if row.how == "transposed"]
+        for row in square:
+            if row.how == "the same" and 2 * len(usual) > len(square):
                 yield f"{row.whole} = {row.parts[0]}, not transposed, as {len(usual)} other {kind}s are"
     numbered: dict[tuple[str, str], list[tuple[Row, tuple[int, ...], tuple[int, ...]]]] = {}
     for row in rows:

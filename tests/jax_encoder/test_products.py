@@ -54,6 +54,18 @@ def test_bfloat16_is_rounded_once(spec):
         np.testing.assert_allclose(one.astype(jnp.float32), other, rtol=2**-8, atol=2**-8)
 
 
+def test_bfloat16_runs_on_a_cpu_where_the_sum_is_wide_and_the_result_is_turned():
+    """At widths that XLA hands on to a library; were the sum turned before it is rounded, XLA would raise."""
+    x, kernel, cotangent = (jnp.ones(shape, jnp.bfloat16) for shape in ((2, 64, 256), (256, 128), (2, 64, 128)))
+
+    @jax.jit
+    def pulled(x, kernel, cotangent):
+        return jax.vjp(lambda x, kernel: products.einsum("BTF,FD->BTD", x, kernel), x, kernel)[1](cotangent)
+
+    on_x, on_kernel = pulled(x, kernel, cotangent)
+    assert (float(on_x.max()), float(on_kernel.max())) == (128, 128)
+
+
 @pytest.mark.parametrize(("spec", "turned"), [("BTD,DF->BTF", (2, 3, 5)), ("BTF,FD->BTD", (2, 3, 5))])
 def test_the_narrower_factor_is_turned_for_a_kernels_gradient(spec, turned):
     """The product's first factor is the one that XLA has to turn."""
