@@ -1,6 +1,7 @@
 """What a pretraining run can be told. Standard library only, so that `--help` starts at once."""
 
 import dataclasses
+import math
 from typing import Any, Literal, Self
 
 from jax_encoder import versions
@@ -28,6 +29,8 @@ _ADDED: versions.Added = {
         "text.workers": lambda _: 0,
         "recipe": lambda _: None,
         "max_skipped": lambda _: 1,
+        "label_smoothing": lambda _: 0.0,
+        "z_loss": lambda _: 0.0,
         "model.init": lambda _: "truncated",
         "optimizer.optimizer": lambda _: "adamw",
         "optimizer.momentum": lambda _: 0.95,
@@ -152,6 +155,9 @@ class PretrainConfig:
         eval_every: Steps between evaluations on held-out text; there is always one at the end.
         checkpoint_every: Steps between checkpoints; there is always one at the start and at the end.
         keep: Newest checkpoints to keep.
+        label_smoothing: Share of each target's probability that is spread over the whole vocabulary, while training.
+        z_loss: Weight of the square of the logarithm that the softmax divides by, which keeps logits near 0; 1e-4 is
+            usual. Both are a part of the training loss, and of no evaluation.
         max_skipped: Steps in a row that may be left out, because their loss or a gradient is not finite, until the run
             stops and keeps what `replay` needs.
         verify: Whether to check at the end that PyTorch computes the same function from the trained parameters.
@@ -168,6 +174,8 @@ class PretrainConfig:
     eval_every: int = 500
     checkpoint_every: int = 500
     keep: int = 2
+    label_smoothing: float = 0.0
+    z_loss: float = 0.0
     max_skipped: int = 3
     verify: bool = True
     recipe: Preset | None = None
@@ -187,6 +195,10 @@ class PretrainConfig:
             )
         if self.mesh not in (None, mesh.AUTO):
             mesh.parse(self.mesh)
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"--label-smoothing must be at least 0 and below 1, got {self.label_smoothing}")
+        if not 0 <= self.z_loss < math.inf:
+            raise InputError(f"--z-loss must be at least 0 and finite, got {self.z_loss}")
         self.text.check()
         self.model.check()
         self.optimizer.check(self.steps)

@@ -96,7 +96,7 @@ def test_the_second_version_had_one_relative_kind_and_one_bias_of_the_mlp():
 def test_todays_version_says_so():
     assert json.loads(MINI.to_json())["version"] == 3
     assert next(iter(json.loads(MINI.to_json()))) == "version"
-    assert PretrainConfig().to_dict()["version"] == 5
+    assert PretrainConfig().to_dict()["version"] == 4
 
 
 @pytest.mark.parametrize(

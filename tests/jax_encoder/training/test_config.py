@@ -20,6 +20,8 @@ REFUSED = {
     "--eval-every must be at least 1, got 0": {"eval_every": 0},
     "--checkpoint-every must be at least 1, got 0": {"checkpoint_every": 0},
     "--keep must be at least 1, got 0": {"keep": 0},
+    "--label-smoothing must be at least 0 and below 1, got 1.0": {"label_smoothing": 1.0},
+    "--z-loss must be at least 0 and finite, got -0.1": {"z_loss": -0.1},
     "--max-skipped must be at least 1, got 0": {"max_skipped": 0},
     "--seed must be at least 0 and below 2^32, got -1": {"seed": -1},
     "--batch-size 10 cannot be computed in --accumulate 4 equal parts": {"batch_size": 10, "accumulate": 4},
