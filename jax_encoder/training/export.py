@@ -77,7 +77,7 @@ A masked-language encoder of {checkpoint.family}'s form: {encoder.num_layers} la
 |---|---|
 | data | {data} |
 | steps | {trained.step:,} of {config.steps:,}, batches of {config.batch_size} rows, seed {config.seed} |
-| masked | {config.text.mask_rate:.0%} of the tokens |
+| masked | {config.text.mask_rate:.0%} of the tokens, by {config.text.mask_unit} |
 | held out | {figures} |
 | parity | {_verdict(folder, average)} |
 

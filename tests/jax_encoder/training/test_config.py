@@ -26,6 +26,9 @@ REFUSED = {
     "--seed must be at least 0 and below 2^32, got -1": {"seed": -1},
     "--batch-size 10 cannot be computed in --accumulate 4 equal parts": {"batch_size": 10, "accumulate": 4},
     "--mask-rate must be above 0 and below 1, got 0.0": {"text": TextOptions(mask_rate=0.0)},
+    "--mask-shares must be at least 0 and together at most 1, got 0.9 0.2": {
+        "text": TextOptions(mask_shares=(0.9, 0.2))
+    },
     "--vocab-size must be at least 1, got 0": {"text": TextOptions(vocab_size=0)},
     "--max-eval-rows must be at least 1, got 0": {"text": TextOptions(max_eval_rows=0)},
     "--seq-len must be at least 3, got 2": {"model": ModelOptions(seq_len=2)},
