@@ -17,7 +17,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jax_encoder import dropout, masks, rope
+from jax_encoder import dropout, masks, remat, rope
 from jax_encoder.attention import Positions
 from jax_encoder.config import EncoderConfig
 from jax_encoder.disentangled import RelativeEmbedding
@@ -177,7 +177,8 @@ class Encoder(nnx.Module):
         if self.layers is None:
             return x_BTD, taps
         graphdef, state = nnx.split(self.layers)
-        if self.config.scan_layers:
+        # XLA finds what is computed again to be there already, on a CPU, unless it is in a loop.
+        if self.config.scan_layers or remat.wanted():
             alike, scanned = _stack_forms(forms, self.config.max_len)
             shared = len(set(self.config.layer_groups)) < self.config.num_layers
 
@@ -186,7 +187,7 @@ class Encoder(nnx.Module):
                 form = form._replace(window=alike.window, kind=alike.kind) if form.window is None else form
                 return run(nnx.merge(graphdef, _at(state, form.group) if shared else own), x_BTD, form)
 
-            x_BTD, stacked_taps = jax.lax.scan(body, x_BTD, (None if shared else state, scanned))
+            x_BTD, stacked_taps = jax.lax.scan(remat.of_body(body), x_BTD, (None if shared else state, scanned))
             return x_BTD, taps + tuple(_at(stacked_taps, index) for index in range(len(forms)))
         peeled = len(taps)
         for form in forms:
