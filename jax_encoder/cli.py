@@ -10,13 +10,15 @@ from jax_encoder.commands import train
 from jax_encoder.commands.called import called_as
 from jax_encoder.commands.encode import Encode
 from jax_encoder.commands.fill_mask import FillMask
+from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
 
 
 def _commands(defaults: PretrainConfig) -> Any:
     return (
-        Annotated[PretrainConfig, tyro.conf.subcommand("train", default=defaults)]
+        Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
+        | Annotated[PretrainConfig, tyro.conf.subcommand("train", default=defaults)]
         | Annotated[train.Resume, tyro.conf.subcommand("resume")]
         | Annotated[train.Export, tyro.conf.subcommand("export")]
         | Annotated[train.Replay, tyro.conf.subcommand("replay")]

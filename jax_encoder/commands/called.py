@@ -18,6 +18,12 @@ def called_as() -> str:
     return stem if stem == "jax-encoder" else "python -m jax_encoder"
 
 
+def pretrain_command() -> str:
+    """What begins a run: a clone's script has another name for it than the installed command."""
+    called = called_as()
+    return f"{called} {'train' if called in ('jax-encoder', 'python -m jax_encoder') else 'pretrain'}"
+
+
 @contextmanager
 def notes_shown() -> Iterator[None]:
     """Prints what another library will read otherwise as lines on the error stream, and not as Python's warnings."""

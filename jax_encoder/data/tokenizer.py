@@ -128,10 +128,20 @@ def encode(tokenizer: Tokenizer, documents: Iterable[str]) -> Encoded:
 
     What looks like a special token in the text ("[MASK]") is spelled out like any other text.
     """
+    return encode_plainly(plain(tokenizer), documents)
+
+
+def plain(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy that spells out all of a text."""
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def encode_plainly(tokenizer: Tokenizer, documents: Iterable[str]) -> Encoded:
+    """As `encode`, with a tokenizer that is `plain`."""
     dtype = np.uint16 if vocabulary_of(tokenizer).size <= 2**16 else np.int32
     tokens, lengths = [np.zeros(0, dtype)], [0]
     remaining = iter(documents)

@@ -1,29 +1,37 @@
 """From options to a run folder that training can start in: text, tokenizer, rows, config, first checkpoint."""
 
 import dataclasses
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 from rich.console import Console
 from tokenizers import Tokenizer
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data import corpus, tokenizer
 from jax_encoder.data.baselines import baseline_losses
+from jax_encoder.data.documents import Form
 from jax_encoder.data.packing import Rows, left_out, load_rows, pack, save_rows
+from jax_encoder.data.prepared import manifest
+from jax_encoder.data.prepared.reader import Prepared
 from jax_encoder.data.tokenizer_report import TokenizerReport, tokenizer_report
 from jax_encoder.data.tokenizer_training import train_tokenizer
 from jax_encoder.training import recipes
 from jax_encoder.training.choose import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.compilation import compiling, keep_programs
 from jax_encoder.training.config import PretrainConfig, TextOptions
+from jax_encoder.training.mesh import check_encoder, check_rows, shape_for
+from jax_encoder.training.prepared_text import counted_rows, find_prepared, fit_encoder, held_out_rows, remember
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Session, open_session
+from jax_encoder.training.sharding import choose_layout
 
 
 class _Text(NamedTuple):
     tokenizer: Tokenizer
-    report: TokenizerReport
+    report: dict[str, Any]
     encoder: EncoderConfig
     rows: dict[str, Rows]
 
@@ -39,33 +47,54 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
     config.check()
     encoder = choose_encoder(config.model)
     RunFolder.check_free(Path(config.run))
-    text = _read_text(config, encoder, console)
+    config = _on_devices(config, encoder)
+    prepared = find_prepared(config.text)
+    if prepared is None:
+        text = _read_text(config, encoder, console)
+    else:
+        text = _take_prepared(prepared, config, encoder, console)
+    choose_layout(config, text.encoder)
     for number, line in enumerate(recipes.told(config)):
         _note(console, f"{'' if number else 'recipe':11}{line}")
     folder = RunFolder.create(Path(config.run))
     tokenizer.save_tokenizer(text.tokenizer, folder.tokenizer)
-    folder.write_json(folder.tokenizer_report, text.report.to_dict())
-    folder.rows.mkdir()
+    folder.write_json(folder.tokenizer_report, text.report)
+    folder.rows.mkdir(exist_ok=True)
     for name, rows in text.rows.items():
         save_rows(rows, folder.rows, name)
+    if prepared is not None:
+        remember(prepared, folder.prepared)
     folder.write_config(config, text.encoder)
     session = open_session(folder)
     with console.status("counting for the baselines"):
         vocabulary = tokenizer.vocabulary_of(text.tokenizer)
-        baselines = baseline_losses(load_rows(folder.rows, "train"), session.held_out, vocabulary)
+        counted = load_rows(folder.rows, "train") if prepared is None else counted_rows(prepared)
+        baselines = baseline_losses(counted, session.held_out, vocabulary)
     folder.write_json(folder.baselines, baselines._asdict())
     keep_programs(console)
     with compiling(console, "the initial parameters"):
         state = session.program.init()
     session.checkpoints.save(state)
+    folder.finish()
     return session
+
+
+def _on_devices(config: PretrainConfig, encoder: EncoderConfig) -> PretrainConfig:
+    """The config with the sizes of its mesh, so that a run knows them; the vocabulary may yet change."""
+    if config.mesh is None:
+        return config
+    shape = shape_for(config.mesh, jax.device_count())
+    check_rows(shape, config.batch_size, config.accumulate)
+    check_encoder(shape, dataclasses.replace(encoder, vocab_size=shape.tensor * encoder.vocab_size))
+    return dataclasses.replace(config, mesh=str(shape))
 
 
 def _read_text(config: PretrainConfig, encoder: EncoderConfig, console: Console) -> _Text:
     """Loads the documents, makes or loads the tokenizer, fits the encoder's vocabulary to it, and packs rows."""
     options = config.text
     with console.status("reading the text"):
-        documents = corpus.load_files(options.data) if options.data else corpus.load_sotu()
+        form = Form(options.text_field, options.documents)
+        documents = corpus.load_files(options.data, form) if options.data else corpus.load_sotu()
     _note(
         console, f"text       {documents.source}: {len(documents.train)} documents, {len(documents.held_out)} held out"
     )
@@ -89,7 +118,21 @@ def _read_text(config: PretrainConfig, encoder: EncoderConfig, console: Console)
         f"rows       {len(rows['train'].tokens):,} of {T} tokens, {rows['train'].fill:.1%} full; "
         f"{len(rows['held_out'].tokens):,} held out",
     )
-    return _Text(chosen, report, encoder, rows)
+    return _Text(chosen, report.to_dict(), encoder, rows)
+
+
+def _take_prepared(prepared: Prepared, config: PretrainConfig, encoder: EncoderConfig, console: Console) -> _Text:
+    """What was prepared before; only the rows to evaluate on are copied."""
+    encoder = fit_encoder(prepared, config, encoder)
+    _note(console, f"prepared   {prepared.folder}")
+    for line in prepared.manifest.told():
+        _note(console, line)
+    return _Text(
+        tokenizer.load_tokenizer(prepared.folder / manifest.TOKENIZER),
+        json.loads((prepared.folder / manifest.REPORT).read_text(encoding="utf-8")),
+        encoder,
+        {"held_out": held_out_rows(prepared, config.text)},
+    )
 
 
 def _advice(options: TextOptions, report: TokenizerReport) -> str:

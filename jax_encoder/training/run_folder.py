@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
+        self.unfinished = path / "unfinished.txt"
         self.config = path / "config.json"
         self.tokenizer = path / "tokenizer.json"
         self.tokenizer_report = path / "tokenizer-report.json"
         self.rows = path / "rows"
+        self.prepared = path / "prepared.json"
         self.baselines = path / "baselines.json"
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
@@ -35,10 +38,14 @@ class RunFolder:
         """Where a step lies that a run could not go on from."""
         return self.path / "stopped" / f"step_{step:08d}"
 
-    @staticmethod
-    def check_free(path: Path) -> None:
-        """Raises InputError if something lies at `path` already; an empty folder is nothing."""
-        if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
+    @classmethod
+    def check_free(cls, path: Path) -> None:
+        """Raises InputError if something lies at `path` already.
+
+        An empty folder is nothing, nor is that of a run that was stopped before its first step: it is written over.
+        """
+        empty = not path.exists() or (path.is_dir() and next(path.iterdir(), None) is None)
+        if not empty and not cls(path).unfinished.exists():
             raise InputError(
                 f"{path} exists already: name another folder with --run, delete this one, or go on with the run in it: "
                 + resume_command(path)
@@ -46,17 +53,24 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
-        """Makes a folder for a new run.
+        """Makes a folder for a new run, which is unfinished until `finish` says otherwise.
 
         Raises:
             InputError: something is there already, or the folder cannot be made.
         """
         cls.check_free(path)
+        folder = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            # First of all, and at once there: what it says may be cut off.
+            folder.unfinished.write_text(f"{called_as()} {shlex.join(sys.argv[1:])}\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot make the run folder {path}: {error.strerror}") from None
-        return cls(path)
+        return folder
+
+    def finish(self) -> None:
+        """Says that the folder holds all that a first step needs."""
+        self.unfinished.unlink()
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -68,6 +82,9 @@ class RunFolder:
         folder = cls(path)
         if not path.is_dir():
             raise InputError(f"no folder {path}: name the folder of a run")
+        if folder.unfinished.exists():
+            begun = folder.unfinished.read_text(encoding="utf-8", errors="replace").strip()
+            raise InputError(f"{path} was stopped before its first step: the same command begins again\n  {begun}")
         if not folder.config.is_file():
             raise InputError(f"{path} has no config.json: it is not the folder of a run, or of one that never started")
         return folder

@@ -1,5 +1,6 @@
 """Where documents come from, which are held out, and what is said when a file is no good."""
 
+import gzip
 import hashlib
 import json
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jax_encoder.data.corpus import load_files, load_sotu
+from jax_encoder.data.documents import Form
 from jax_encoder.errors import InputError
 
 DOCUMENTS = [f"document number {i}" for i in range(400)]
@@ -151,13 +153,23 @@ def test_no_such_file(tmp_path):
     assert refusal("x" * 5000).startswith("x" * 5000)
 
 
-def test_folder(tmp_path):
-    assert refusal(str(tmp_path)) == f"{tmp_path} is a folder: name its files, for example '{tmp_path}/*.txt'"
+ENDS = ".txt, .jsonl (also .gz or .zst behind it) or .parquet"
 
 
-def test_unknown_suffix(tmp_path):
-    path = write(tmp_path / "a.csv", "a,b")
-    assert refusal(path) == f"{path}: expected a name that ends in .txt or .jsonl"
+def test_folders_are_read_through_and_other_files_left_alone(tmp_path):
+    assert refusal(str(tmp_path)) == f"{tmp_path} is a folder without a file whose name ends in {ENDS}"
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    write(tmp_path / "deep" / "er" / "b.txt", "\n\n".join(DOCUMENTS[:200]))
+    write(tmp_path / "a.jsonl.gz", gzip.compress("\n".join(json.dumps({"text": t}) for t in DOCUMENTS[200:]).encode()))
+    write(tmp_path / "notes.md", "no text to train on")
+    corpus = load_files([str(tmp_path)])
+    assert sorted(corpus.train + corpus.held_out) == sorted(DOCUMENTS)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.gz", "a.parquet.gz", "txt"])
+def test_unknown_suffix(tmp_path, name):
+    path = write(tmp_path / name, "a,b")
+    assert refusal(path) == f"{path}: expected a name that ends in {ENDS}"
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.txt", ""), ("a.txt", " \n\t\n"), ("a.jsonl", '{"text": ""}\n')])
@@ -176,13 +188,33 @@ def test_too_small_for_two_sides(tmp_path):
         )
 
 
+def test_a_small_corpus_is_told_what_it_may_be(tmp_path):
+    lines = write(tmp_path / "lines.txt", "\n".join(DOCUMENTS))
+    assert refusal(lines).endswith("they have 400 lines: if each line is a document, say --documents lines")
+    assert len(load_files([lines], Form(documents="lines")).train) > 300
+    copies = write(tmp_path / "copies.txt", "\n\n".join(DOCUMENTS[:1] * 90))
+    assert refusal(copies).endswith("of the 90 in " + copies + " that is none; only 1 of them differ; add other ones")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (gzip.compress(b"one"), "it is compressed by gzip: give it a name that ends in .gz"),
+        ("one\n".encode("utf-16"), "it is UTF-16: iconv -f UTF-16 -t UTF-8 makes it UTF-8"),
+        (b"PAR1...", "it is a Parquet file: give it a name that ends in .parquet"),
+    ],
+)
+def test_what_a_file_is_instead_of_text(tmp_path, content, reason):
+    path = write(tmp_path / "a.txt", content)
+    assert refusal(path) == f"{path}: not UTF-8 text: {reason}"
+
+
 @pytest.mark.parametrize(
     ("content", "offset", "byte"),
     [
         (b"caf\xe9", 3, "e9"),
         (b"one\r\n\r\ntwo \xff\xfe", 11, "ff"),
         (b"\xef\xbb\xbfone\xe9 two", 6, "e9"),
-        ("one\n".encode("utf-16"), 0, "ff"),
         ("é\n".encode() + b"\xc3", 3, "c3"),
     ],
 )
@@ -200,7 +232,8 @@ def test_not_utf8_in_jsonl(tmp_path):
     ("line", "reason"),
     [
         ('{"text": "a"', "not JSON: Expecting ',' delimiter: line 1 column 13 (char 12)"),
-        ("[" * 100_000, "not JSON: "),
+        ("[" * 100_000, "not JSON that can be read: it is nested too deeply"),
+        ("1" * 5000, "not JSON: a number of more than 4,300 digits"),
         ('{"body": "a"}', 'expected an object with a field "text", got {"body": "a"}'),
         ('"text"', 'expected an object with a field "text", got "text"'),
         ('{"text": ["a"]}', 'expected a string under "text", got ["a"]'),

@@ -1,0 +1,1 @@
+"""A corpus of any size, tokenised once into a folder that training reads at random."""
