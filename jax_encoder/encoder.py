@@ -17,11 +17,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-<<<<<<< HEAD
-from jax_encoder import dropout, masks, remat, rope
-=======
-from jax_encoder import dropout, masks, placement, rope
->>>>>>> main
+from jax_encoder import dropout, masks, placement, remat, rope
 from jax_encoder.attention import Positions
 from jax_encoder.config import EncoderConfig
 from jax_encoder.disentangled import RelativeEmbedding
@@ -195,12 +191,9 @@ class Encoder(nnx.Module):
                 x_BTD, taps = run(nnx.merge(graphdef, own), x_BTD, form)
                 return placement.stream(x_BTD), taps
 
-<<<<<<< HEAD
-            x_BTD, stacked_taps = jax.lax.scan(remat.of_body(body), x_BTD, (None if shared else state, scanned))
-=======
-            body = placement.forgetful(body, looped=True)
+            # What is computed again is gathered again as well.
+            body = remat.of_body(body) if remat.wanted() else placement.forgetful(body, looped=True)
             x_BTD, stacked_taps = jax.lax.scan(body, x_BTD, (None if shared else state, scanned))
->>>>>>> main
             return x_BTD, taps + tuple(_at(stacked_taps, index) for index in range(len(forms)))
         peeled = len(taps)
         for form in forms:

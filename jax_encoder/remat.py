@@ -6,11 +6,9 @@ Reference: Chen et al. (2016), https://arxiv.org/abs/1604.06174
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
-
-Body = TypeVar("Body", bound=Callable[..., Any])
 
 NONE = "none"
 # What JAX may keep of a layer beside what enters it.
@@ -51,7 +49,7 @@ def wanted() -> bool:
     return _WANTED.get() != NONE
 
 
-def of_body(body: Body) -> Body:
+def of_body(body: Callable[..., Any]) -> Callable[..., Any]:
     """The body of a loop over layers as is wanted."""
     # Without barriers, which only a function outside of a loop needs.
-    return jax.checkpoint(body, policy=_POLICIES[_WANTED.get()], prevent_cse=False) if wanted() else body
+    return jax.checkpoint(body, policy=_POLICIES[_WANTED.get()], prevent_cse=False)
