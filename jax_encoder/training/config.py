@@ -31,8 +31,6 @@ _ADDED: versions.Added = {
         "optimizer.optimizer": lambda _: "adamw",
         "optimizer.momentum": lambda _: 0.95,
         "optimizer.average": lambda _: None,
-    },
-    5: {
         "mesh": lambda _: None,
         "model.remat": lambda _: "none",
     },
