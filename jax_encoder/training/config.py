@@ -39,6 +39,7 @@ _ADDED: versions.Added = {
         "optimizer.momentum": lambda _: 0.95,
         "optimizer.average": lambda _: None,
         "mesh": lambda _: None,
+        "model.remat": lambda _: "none",
     },
 }
 # A run of an earlier version has dropped by masks that are no longer drawn.
@@ -46,6 +47,8 @@ DRAWN_SINCE = 3
 
 # `jax_encoder.kernels.table` has what they are; "auto" takes what suits the device and the layer.
 Attention = Literal["auto", "pallas", "splash", "windows", "rows", "einsum"]
+# `jax_encoder.remat` has what they are.
+Remat = Literal["none", "dots", "all"]
 Preset = Literal["tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base"]
 # `jax_encoder.training.initial` has what they are.
 Init = Literal["truncated", "normal", "megatron"]
@@ -131,6 +134,8 @@ class ModelOptions:
         init: How kernels and tables are drawn: from a normal cut at two standard deviations (BERT), from a whole one
             (RoBERTa), or cut and narrower by the root of twice the layers where a block adds to the residual stream
             (Megatron-LM, ModernBERT).
+        remat: What a layer's backward pass computes again to save memory: "none"; "dots": all but the products with
+            kernels; "all": the whole layer. Parameters come out the same, up to rounding.
     """
 
     preset: Preset = "mini"
@@ -141,6 +146,7 @@ class ModelOptions:
     matmul_precision: Literal["default", "high", "highest"] = "high"
     attention: Attention = "auto"
     init: Init = "truncated"
+    remat: Remat = "none"
 
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""

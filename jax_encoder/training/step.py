@@ -19,6 +19,7 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
 from jax_encoder.model import MaskedLM
 from jax_encoder.params import Params, params_of
+from jax_encoder.remat import rematerialised
 from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import PretrainConfig
 from jax_encoder.training.initial import drawn
@@ -108,7 +109,7 @@ def build(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         key = step_key(config.seed, state.step)
         micro_batches = split_batch(batch, config.accumulate) if layout is None else batch
-        with placement.used(layout):
+        with placement.used(layout), rematerialised(config.model.remat):
             sums, grads = accumulated_gradients(model, state.params, micro_batches, key, attention, penalties)
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(sums.loss) & jnp.isfinite(norm)
