@@ -1,4 +1,4 @@
-"""What a number on the command line must be. Standard library only."""
+"""Options that are refused, by name and value. Standard library only."""
 
 import math
 
@@ -6,18 +6,18 @@ from jax_encoder.errors import InputError
 
 
 def flag(name: str) -> str:
-    """An option as it is typed, without its dashes."""
+    """A field as the command line has it, without its dashes."""
     return name.replace("_", "-")
 
 
 def at_least(name: str, value: int, least: int) -> None:
-    """Raises InputError for a value that is less."""
+    """Raises InputError for a field that is below its least value."""
     if value < least:
         raise InputError(f"--{flag(name)} must be at least {least}, got {value}")
 
 
-def within(option: str, value: float, *, above: float | int, below: float | int) -> None:
-    """Raises InputError for a value that is not between the two; infinity as a bound allows all that is finite."""
+def within(name: str, value: float | int, *, above: float | int, below: float | int) -> None:
+    """Raises InputError for an option that is not within two bounds."""
     if not above < value < below:
         bound = f" and below {below}" if below < math.inf else " and finite"
-        raise InputError(f"--{option} must be above {above}{bound}, got {value}")
+        raise InputError(f"--{flag(name)} must be above {above}{bound}, got {value}")

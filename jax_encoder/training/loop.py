@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from itertools import count
 from typing import NamedTuple
 
 import jax
@@ -26,6 +27,7 @@ from jax_encoder.training.session import Session, abstract_state
 from jax_encoder.training.sharding import told
 from jax_encoder.training.skips import Skips
 from jax_encoder.training.step import StepMetrics, TrainState
+from jax_encoder.training.watch import Spikes, Watchdog
 
 # Steps in flight while their predecessors' metrics are read: the device never waits for the host.
 _LAG = 1
@@ -130,6 +132,16 @@ def _dropped_otherwise(session: Session) -> bool:
     return drops and session.folder.version() < DRAWN_SINCE
 
 
+def _watched(batches: Iterator[Batch], watchdog: Watchdog, first: int) -> Iterator[Batch]:
+    """The batches of steps from the first on; the watchdog says of which the input is stalled."""
+    for step in count(first):
+        with watchdog.waiting(f"the batch of step {step}"):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
 class _Clock:
     """Seconds spent in steps, by this process and those before it: only those after `resume` and until `pause`."""
 
@@ -162,13 +174,14 @@ class _Loop:
         self.pending: deque[tuple[int, StepMetrics]] = deque()
         self.evaluated = False
         before = [one for one in metrics.of_split(session.folder.metrics, "train") if one["step"] <= start]
-        self.skips = Skips(session.config.max_skipped, before)
+        self.skips, self.spikes = Skips(session.config.max_skipped, before), Spikes(before)
 
     def run(self, compiled: jax.stages.Compiled, state: TrainState) -> Outcome:
         config, start, signalled = self.session.config, int(state.step), None
         self.clock.resume()
-        with closing(prefetch(partial(_batch, self.session), start=start, stop=config.steps)) as batches:
-            for step, batch in enumerate(batches, start + 1):
+        made = prefetch(partial(_batch, self.session), start=start, stop=config.steps)
+        with closing(made), Watchdog(self.display.note) as watchdog:
+            for step, batch in enumerate(_watched(made, watchdog, start + 1), start + 1):
                 self.interrupt.check()
                 state, measured = compiled(state, batch)
                 self.pending.append((step, measured))
@@ -201,8 +214,9 @@ class _Loop:
         while len(self.pending) > leave:
             step, measured = self.pending.popleft()
             values = {name: value.item() for name, value in jax.device_get(measured)._asdict().items()}
-            if said := self.skips.add(step, values):
-                self.display.note(said)
+            for said in (self.skips.add(step, values), self.spikes.add(step, values["loss"])):
+                if said is not None:
+                    self.display.note(said)
             values["seconds"] = round(self.clock.seconds(), 3)
             self.log.write("train", step, values)
             self.display.step(step, values)
