@@ -79,13 +79,13 @@ def turn(name: str, array: Any, shape: MeshShape) -> Any:
 def _our_mean_of_means(patch: Patch, shape: MeshShape) -> None:
     right = steps.accumulated_gradients
 
-    def accumulated(model: Any, params: Any, batches: Any, key: Any, attention: str = "auto") -> Any:
+    def accumulated(model: Any, params: Any, batches: Any, *rest: Any) -> Any:
         weights_AbK = batches.weights.astype(jnp.float64)
         grouped = weights_AbK.reshape(weights_AbK.shape[0], shape.rows, -1, weights_AbK.shape[2])
         own = grouped.sum(axis=(2, 3), keepdims=True)
         mean = own.mean(axis=1, keepdims=True)
         weighed = (grouped * mean / jnp.maximum(own, 1)).reshape(weights_AbK.shape)
-        return right(model, params, batches._replace(weights=weighed), key, attention)
+        return right(model, params, batches._replace(weights=weighed), *rest)
 
     patch.set(steps, "accumulated_gradients", accumulated)
 
