@@ -3,7 +3,9 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -12,6 +14,9 @@ from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
 from jax_encoder.training.recipes import pretraining
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Parsed = TypeVar("Parsed")
 
@@ -127,22 +132,15 @@ def _run(command: PretrainConfig | Training) -> int:
     if isinstance(command, PrepareConfig):
         return prepare.run(command)
     # Imported here, so that --help and a mistyped option need not wait for JAX.
-    from pathlib import Path
-
     from rich.console import Console
-
-    from jax_encoder.training.compilation import keep_programs
-    from jax_encoder.training.loop import train
-    from jax_encoder.training.prepare import prepare as prepare_run
-    from jax_encoder.training.run_folder import RunFolder, resume_command
-    from jax_encoder.training.session import open_session
-    from jax_encoder.training.summary import finish
 
     console = Console()
     if isinstance(command, Export):
         from jax_encoder.training.export import export_run
+        from jax_encoder.training.run_folder import RunFolder
 
-        folder = export_run(Path(command.run), Path(command.to))
+        with RunFolder.keep(Path(command.run), "export"):
+            folder = export_run(Path(command.run), Path(command.to))
         console.print(f"wrote {folder}: AutoModelForMaskedLM.from_pretrained({str(folder)!r}) loads it", soft_wrap=True)
         return 0
     if isinstance(command, Replay):
@@ -151,19 +149,32 @@ def _run(command: PretrainConfig | Training) -> int:
         kept = dump.read(Path(command.step))
         console.print("\n".join(dump.described(kept, dump.replay(kept))), highlight=False, markup=False, soft_wrap=True)
         return 0
-    if isinstance(command, PretrainConfig):
-        session = prepare_run(command, console)
-    else:
-        session = open_session(RunFolder.open(Path(command.run)))
-        keep_programs(console)
-    outcome = train(session, console)
-    if outcome.stopped_by:
-        console.print(
-            f"stopped by {outcome.stopped_by} after step {outcome.step} of {session.config.steps}; go on with\n"
-            f"  {resume_command(session.folder.path)}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        return 0
-    verdict = finish(session.folder, console, check_parity=session.config.verify)
-    return verdict.status
+    return _train(command, console)
+
+
+def _train(command: PretrainConfig | Resume, console: "Console") -> int:
+    """Begins a run or goes on with one; its folder is this process's until the end."""
+    from jax_encoder.training.compilation import keep_programs
+    from jax_encoder.training.loop import train
+    from jax_encoder.training.prepare import prepare as prepare_run
+    from jax_encoder.training.run_folder import RunFolder, resume_command
+    from jax_encoder.training.session import open_session
+    from jax_encoder.training.summary import finish
+
+    with ExitStack() as held:
+        if isinstance(command, PretrainConfig):
+            session = prepare_run(command, console, held=held)
+        else:
+            session = open_session(held.enter_context(RunFolder.keep(Path(command.run), "resume")))
+            keep_programs(console)
+        outcome = train(session, console)
+        if outcome.stopped_by:
+            console.print(
+                f"stopped by {outcome.stopped_by} after step {outcome.step} of {session.config.steps}; go on with\n"
+                f"  {resume_command(session.folder.path)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            return 0
+        verdict = finish(session.folder, console, check_parity=session.config.verify)
+        return verdict.status

@@ -123,7 +123,8 @@ class Checkpoints:
         """Deletes older checkpoints, those of a future that was damaged and left, and what was never finished."""
         kept = {self._paths(step)[0].name for step in [s for s in self.steps() if s <= newest][-self.keep :]}
         for path in self.folder.iterdir():
-            if path.name.removesuffix(_LIST_SUFFIX) in kept:
+            # Orbax and `written_whole` put something behind the name of what is not finished, or a dot before it.
+            if path.name.removesuffix(_LIST_SUFFIX) in kept or not _NAME.match(path.name.removeprefix(".")):
                 continue
             if path.is_dir():
                 shutil.rmtree(path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,12 +32,18 @@ class _Text(NamedTuple):
     report: dict[str, Any]
     encoder: EncoderConfig
     rows: dict[str, Rows]
+    prepared: Prepared | None = None
 
 
-def prepare(config: PretrainConfig, console: Console) -> Session:
+def prepare(config: PretrainConfig, console: Console, *, held: ExitStack | None = None) -> Session:
     """Makes the run folder, up to the checkpoint of step 0.
 
     Everything that can be refused is refused before the folder is made.
+
+    Args:
+        config: what to train.
+        console: to speak to.
+        held: keeps the folder to this process until it is closed; None: until this function returns.
 
     Raises:
         InputError: options that cannot work, text or tokenizer that cannot be used, or a folder that is taken.
@@ -51,21 +58,28 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
         text = _take_prepared(prepared, config, encoder, console)
     for number, line in enumerate(recipes.told(config)):
         _note(console, f"{'' if number else 'recipe':11}{line}")
-    folder = RunFolder.create(Path(config.run))
+    with ExitStack() as own:
+        folder = (held or own).enter_context(RunFolder.create(Path(config.run)))
+        return _begin(folder, text, config, console)
+
+
+def _begin(folder: RunFolder, text: _Text, config: PretrainConfig, console: Console) -> Session:
+    """Fills the folder, the checkpoint of step 0 at last."""
     tokenizer.save_tokenizer(text.tokenizer, folder.tokenizer)
     folder.write_json(folder.tokenizer_report, text.report)
     folder.rows.mkdir()
     for name, rows in text.rows.items():
         save_rows(rows, folder.rows, name)
-    if prepared is not None:
-        remember(prepared, folder.prepared)
+    if text.prepared is not None:
+        remember(text.prepared, folder.prepared)
     folder.write_config(config, text.encoder)
     session = open_session(folder)
     with console.status("counting for the baselines"):
         vocabulary = tokenizer.vocabulary_of(text.tokenizer)
-        counted = load_rows(folder.rows, "train") if prepared is None else counted_rows(prepared)
+        counted = load_rows(folder.rows, "train") if text.prepared is None else counted_rows(text.prepared)
         baselines = baseline_losses(counted, session.held_out, vocabulary)
     folder.write_json(folder.baselines, baselines._asdict())
+    folder.seal()
     keep_programs(console)
     with compiling(console, "the initial parameters"):
         state = session.program.init()
@@ -116,6 +130,7 @@ def _take_prepared(prepared: Prepared, config: PretrainConfig, encoder: EncoderC
         json.loads((prepared.folder / manifest.REPORT).read_text(encoding="utf-8")),
         encoder,
         {"held_out": held_out_rows(prepared, config.text)},
+        prepared,
     )
 
 

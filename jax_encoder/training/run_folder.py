@@ -1,16 +1,24 @@
 """Where everything of one run lies."""
 
+import contextlib
 import json
+import os
 import shlex
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jax_encoder import versions
 from jax_encoder.commands.called import called_as
 from jax_encoder.config import EncoderConfig
-from jax_encoder.data.files import written_whole
+from jax_encoder.data import lock
+from jax_encoder.data.files import write_json
 from jax_encoder.errors import InputError
+from jax_encoder.training import manifest
 from jax_encoder.training.config import PretrainConfig
+
+_SEALED = 4  # the first version of a run's options whose folders have a manifest
 
 
 class RunFolder:
@@ -26,6 +34,7 @@ class RunFolder:
         self.baselines = path / "baselines.json"
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
+        self.manifest = path / manifest.NAME
         self.tensorboard = path / "tensorboard"
         self.loss_plot = path / "loss.png"
         self.parity_json = path / "parity.json"
@@ -36,18 +45,37 @@ class RunFolder:
         """Where a step lies that a run could not go on from."""
         return self.path / "stopped" / f"step_{step:08d}"
 
-    @staticmethod
-    def check_free(path: Path) -> None:
-        """Raises InputError if something lies at `path` already; an empty folder is nothing."""
-        if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
-            raise InputError(
-                f"{path} exists already: name another folder with --run, delete this one, or go on with the run in it: "
-                + resume_command(path)
-            )
+    @classmethod
+    def check_free(cls, path: Path) -> None:
+        """Refuses a path where something lies already; an empty folder is nothing, nor is a run that never began.
+
+        Raises:
+            InputError: there is something.
+        """
+        if not path.exists() or (path.is_dir() and next(path.iterdir(), None) is None):
+            return
+        if path.is_dir() and any(lock.is_lock(file.name) for file in path.iterdir()):
+            with lock.held(path, "pretrain"):
+                if cls(path).never_began():
+                    return
+        raise InputError(
+            f"{path} exists already: name another folder with --run, delete this one, or go on with the run in it: "
+            + resume_command(path)
+        )
+
+    def never_began(self) -> bool:
+        """Whether a process was killed here before the checkpoint of step 0: there is nothing that could be lost."""
+        made = (self.config, self.tokenizer, self.tokenizer_report, self.rows, self.prepared, self.baselines)
+        ours = {path.name for path in (*made, self.manifest, self.checkpoints)}
+        return not any(self.checkpoints.glob("*.sha256")) and all(
+            path.name in ours or path.name.startswith(tuple(f".{name}." for name in ours)) or lock.is_lock(path.name)
+            for path in self.path.iterdir()
+        )
 
     @classmethod
-    def create(cls, path: Path) -> "RunFolder":
-        """Makes a folder for a new run.
+    @contextlib.contextmanager
+    def create(cls, path: Path) -> Iterator["RunFolder"]:
+        """Makes a folder for a new run, and keeps it to this process within the block.
 
         Raises:
             InputError: something is there already, or the folder cannot be made.
@@ -57,21 +85,57 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the run folder {path}: {error.strerror}") from None
-        return cls(path)
+        with lock.held(path, "pretrain"):
+            cls.check_free(path)
+            for left in path.iterdir():
+                if left.is_dir():
+                    shutil.rmtree(left)
+                elif not lock.is_lock(left.name):
+                    left.unlink()
+            yield cls(path)
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """Finds a run.
+        """Finds a run, and compares its files with what was written.
 
         Raises:
-            InputError: there is no such folder, or no run in it.
+            InputError: there is no such folder, no run in it, or a file that is missing or damaged.
         """
         folder = cls(path)
         if not path.is_dir():
             raise InputError(f"no folder {path}: name the folder of a run")
+        if folder.manifest.is_file():
+            manifest.check(path, metrics=folder.metrics)
         if not folder.config.is_file():
-            raise InputError(f"{path} has no config.json: it is not the folder of a run, or of one that never started")
+            raise InputError(
+                f"{path} has no config.json: it is not the folder of a run, or of one that never started: give the "
+                "command that began it again"
+            )
+        if not folder.manifest.is_file() and any(folder.checkpoints.glob("*.sha256")) and folder.version() >= _SEALED:
+            raise InputError(f"{folder.manifest} is missing: put it back as it was, or start a new run")
         return folder
+
+    @classmethod
+    @contextlib.contextmanager
+    def keep(cls, path: Path, task: str) -> Iterator["RunFolder"]:
+        """Finds a run as `open` does, and keeps it to this process within the block.
+
+        Args:
+            path: folder of the run.
+            task: what is done with it; an export of what nobody may write to needs no lock.
+
+        Raises:
+            InputError: as `open`, or another process has the run.
+        """
+        with contextlib.ExitStack() as stack:
+            if cls(path).config.is_file() and (task != "export" or os.access(path, os.W_OK)):
+                stack.enter_context(lock.held(path, task))
+            yield cls.open(path)
+
+    def seal(self) -> None:
+        """Writes the manifest of all that will not change any more."""
+        files = (self.config, self.tokenizer, self.tokenizer_report, self.prepared, self.baselines)
+        manifest.seal(self.path, [path for path in (*files, *sorted(self.rows.glob("*.npy"))) if path.is_file()])
 
     def write_config(self, training: PretrainConfig, encoder: EncoderConfig) -> None:
         """Saves all that a run was told."""
@@ -83,8 +147,11 @@ class RunFolder:
         return json.dumps(json.loads(self.config.read_text(encoding="utf-8"))["encoder"], indent=2) + "\n"
 
     def version(self) -> int:
-        """Of the options as they were saved; the first version wrote none."""
-        return json.loads(self.config.read_text(encoding="utf-8"))["training"].get(versions.KEY, 1)
+        """Of the options as they were saved; the first version wrote none, nor does what `read_config` will refuse."""
+        try:
+            return int(json.loads(self.config.read_text(encoding="utf-8"))["training"].get(versions.KEY, 1))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return 1
 
     def read_config(self) -> tuple[PretrainConfig, EncoderConfig]:
         """Reads what `write_config` saved.
@@ -102,8 +169,7 @@ class RunFolder:
     @staticmethod
     def write_json(path: Path, values: Any) -> None:
         """Writes a small file for people and programs."""
-        with written_whole(path) as temporary:
-            temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        write_json(path, values)
 
 
 def resume_command(path: Path) -> str:
