@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import tyro
 
 from jax_encoder.commands import prepare
+from jax_encoder.data.files import DiskFullError
 from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
@@ -120,6 +121,9 @@ def execute(command: PretrainConfig | Training, program: str) -> int:
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
+    except DiskFullError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 1
     except FloatingPointError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 1

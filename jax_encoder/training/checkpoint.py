@@ -4,21 +4,25 @@ Orbax writes a checkpoint under another name and renames it, so that none is eve
 afterwards it cannot know: beside each lies a list of their checksums, in the form that `sha256sum -c` reads.
 """
 
+import contextlib
 import hashlib
 import re
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
 
-from jax_encoder.data.files import written_whole
+from jax_encoder.data.files import DiskFullError, full_disk_told, reserve, written_whole
 from jax_encoder.errors import InputError
 from jax_encoder.training.step import TrainState
 
 _NAME = re.compile(r"step_(\d{8,})")
 _LIST_SUFFIX = ".sha256"
+_OVERHEAD = 2**18  # bytes, beside the arrays
 
 
 class Restored(NamedTuple):
@@ -53,14 +57,24 @@ class Checkpoints:
         """Saves a state under its step, then deletes all but the newest `keep` up to that step.
 
         Killed at any moment, this leaves the checkpoints that were there before, or the new one too.
+
+        Raises:
+            DiskFullError: there is no room; the checkpoints that were there before are.
         """
         step = int(state.step)
         path, checksums = self._paths(step)
         checksums.unlink(missing_ok=True)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path, _as_dict(state), force=True)
-        with written_whole(checksums) as temporary:
-            temporary.write_text("".join(f"{sum_}  {name}\n" for name, sum_ in _checksums(path).items()))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Tried first: Orbax's threads go on for a while after one of them found no room, and print what they find.
+        reserve(path, sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD)
+        try:
+            with full_disk_told(path), _threads_hushed(), ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(path, _as_dict(state), force=True)
+            with written_whole(checksums) as temporary:
+                temporary.write_text("".join(f"{sum_}  {name}\n" for name, sum_ in _checksums(path).items()))
+        except DiskFullError:
+            self._remove(step)
+            raise
         self._prune(step)
 
     def restore(self, like: TrainState) -> Restored:
@@ -119,6 +133,13 @@ class Checkpoints:
         path = self.folder / f"step_{step:08d}"
         return path, path.with_name(path.name + _LIST_SUFFIX)
 
+    def _remove(self, step: int) -> None:
+        """Deletes what there is of one step: room for what comes next."""
+        name = self._paths(step)[0].name
+        for path in self.folder.iterdir():
+            if path.name.removeprefix(".").startswith(name):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
     def _prune(self, newest: int) -> None:
         """Deletes older checkpoints, those of a future that was damaged and left, and what was never finished."""
         kept = {self._paths(step)[0].name for step in [s for s in self.steps() if s <= newest][-self.keep :]}
@@ -130,6 +151,17 @@ class Checkpoints:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+@contextlib.contextmanager
+def _threads_hushed() -> Iterator[None]:
+    """Orbax's threads print the traceback of what is then raised here as well."""
+    before = threading.excepthook
+    threading.excepthook = lambda _: None
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _checksums(path: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ import jax
 from rich.console import Console
 
 from jax_encoder.data.batches import prefetch
+from jax_encoder.data.files import DiskFullError
 from jax_encoder.data.masking import Batch
 from jax_encoder.kernels import table
 from jax_encoder.params import Params, named
@@ -19,7 +20,7 @@ from jax_encoder.training.config import DRAWN_SINCE
 from jax_encoder.training.display import Display
 from jax_encoder.training.evaluation import evaluate
 from jax_encoder.training.interrupt import Interrupt
-from jax_encoder.training.run_folder import replay_command
+from jax_encoder.training.run_folder import replay_command, resume_command
 from jax_encoder.training.session import Session, abstract_state
 from jax_encoder.training.skips import Skips
 from jax_encoder.training.step import StepMetrics, TrainState
@@ -133,8 +134,7 @@ class _Loop:
                     if evaluates:
                         self._evaluate(step, state.params)
                     if saves:
-                        self.log.flush()
-                        self.session.checkpoints.save(state)
+                        self._save(step, state, must=last or interrupt.name is not None)
                     self.clock.resume()
                 if interrupt.name is not None:
                     break
@@ -162,6 +162,20 @@ class _Loop:
             "shows where it stops being finite. Start a new run with a lower --learning-rate, a longer --warmup-steps "
             "or a lower --clip-norm"
         )
+
+    def _save(self, step: int, state: TrainState, *, must: bool) -> None:
+        """Saves a checkpoint; where the disk is full the run goes on without, unless it `must` be saved."""
+        try:
+            self.log.flush()
+            self.session.checkpoints.save(state)
+        except DiskFullError as error:
+            newest = f"the newest checkpoint is that of step {self.session.checkpoints.newest()}"
+            if must:
+                raise DiskFullError(
+                    f"step {step} could not be saved, {error}; {newest}. Make room, and go on with\n"
+                    f"  {resume_command(self.session.folder.path)}"
+                ) from None
+            self.display.note(f"step {step} is not saved, {error}; the run goes on, {newest}")
 
     def _evaluate(self, step: int, params: Params) -> None:
         if not self.evaluated:

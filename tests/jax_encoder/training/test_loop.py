@@ -1,7 +1,9 @@
+import contextlib
 import dataclasses
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import threading
@@ -12,10 +14,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from jax_encoder.data.files import DiskFullError
 from jax_encoder.training import metrics
 from jax_encoder.training.interrupt import Interrupt
 from jax_encoder.training.loop import Outcome, train
-from jax_encoder.training.run_folder import RunFolder
+from jax_encoder.training.run_folder import RunFolder, resume_command
 from jax_encoder.training.session import Session, load_trained, open_session
 from tests.jax_encoder.training.helpers import STEPS, lines, quiet
 
@@ -207,6 +210,8 @@ def test_a_run_that_was_begun_with_other_masks_is_told(prepared, version, step, 
     for name in ("recipe", "max_skipped"):
         del values["training"][name]
     del values["training"]["model"]["init"]
+    for name in ("text_field", "documents", "workers"):
+        del values["training"]["text"][name]
     if version < 3:
         del values["training"]["model"]["attention"]  # there was no choice
     rates = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), rate)
@@ -225,3 +230,47 @@ class Stopping:
 
     def batch(self, step: int):
         raise StopIteration
+
+
+@contextlib.contextmanager
+def room(size: int):
+    """Files of this process may not grow past so many bytes: a full disk, as the system tells of it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(session, whole, reopen, capfd):
+    """From before the checkpoint of step 4 until behind it there is room for nothing."""
+    with contextlib.ExitStack() as stack:
+        session.checkpoints.keep = 9
+        full = Disturbed(session.batches, 2, lambda: stack.enter_context(room(300)))
+        empty = Disturbed(full, 7, stack.close)
+        console = quiet()
+        assert train(session._replace(batches=empty), console) == Outcome(STEPS, None)
+    (said,) = (line for line in console.file.getvalue().splitlines() if "is not saved" in line)
+    assert said.startswith(f"step 4 is not saved, no room for {session.folder.path}/")
+    assert said.endswith("the run goes on, the newest checkpoint is that of step 0")
+    assert capfd.readouterr() == ("", "")
+    assert session.checkpoints.steps() == [0, 8]
+    assert_same_run(session, whole)
+
+
+def test_a_full_disk_at_the_end_says_how_to_go_on(session, whole, reopen, capfd):
+    with contextlib.ExitStack() as stack:
+        full = Disturbed(session.batches, 7, lambda: stack.enter_context(room(3000)))
+        with pytest.raises(DiskFullError) as caught:
+            train(session._replace(batches=full), quiet())
+    assert str(caught.value).startswith(f"step 8 could not be saved, no room for {session.checkpoints.folder}/step_0")
+    assert str(caught.value).endswith(f"Make room, and go on with\n  {resume_command(session.folder.path)}")
+    assert capfd.readouterr() == ("", "")
+    assert session.checkpoints.newest() == 4
+    assert {path.name for path in session.checkpoints.folder.iterdir()} == {
+        f"step_0000000{step}{end}" for step in (0, 4) for end in ("", ".sha256")
+    }
+    again = reopen(session.folder.path)
+    assert train(again, quiet()) == Outcome(STEPS, None)
+    assert_same_run(again, whole)
