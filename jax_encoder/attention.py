@@ -167,6 +167,8 @@ class Attention(nnx.Module):
     ) -> Float[Array, "B N T S"]:
         """Scaled products in at least float32: a bfloat16 softmax is too coarse."""
         wide, key_BNSH = at_least_float32(query_BNTH.dtype), self._shared(key_BGSH)
+        if query_BNTH.dtype == wide:
+            return self.scale * products.einsum("BNTH,BNSH->BNTS", query_BNTH, key_BNSH)
         return self.scale * jnp.einsum("BNTH,BNSH->BNTS", query_BNTH, key_BNSH, preferred_element_type=wide)
 
     def _relative(

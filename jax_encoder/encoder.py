@@ -17,7 +17,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jax_encoder import dropout, masks, rope
+from jax_encoder import dropout, masks, placement, rope
 from jax_encoder.attention import Positions
 from jax_encoder.config import EncoderConfig
 from jax_encoder.disentangled import RelativeEmbedding
@@ -171,8 +171,10 @@ class Encoder(nnx.Module):
         """Runs `first` if there is one, then the stacked layers in a loop or one by one."""
         forms = _forms(self.config, at_least_float32(self.dtype))
         taps: tuple[LayerTaps, ...] = ()
+        x_BTD = placement.stream(x_BTD)
         if self.first is not None:
             x_BTD, first_taps = run(self.first, x_BTD, forms[0])
+            x_BTD = placement.stream(x_BTD)
             forms, taps = forms[1:], (first_taps,)
         if self.layers is None:
             return x_BTD, taps
@@ -184,13 +186,21 @@ class Encoder(nnx.Module):
             def body(x_BTD: Array, layer: tuple[PyTree, LayerForm]) -> tuple[Array, LayerTaps]:
                 own, form = layer
                 form = form._replace(window=alike.window, kind=alike.kind) if form.window is None else form
-                return run(nnx.merge(graphdef, _at(state, form.group) if shared else own), x_BTD, form)
+                own = placement.whole(_at(state, form.group) if shared else own)
+                x_BTD, taps = run(nnx.merge(graphdef, own), x_BTD, form)
+                return placement.stream(x_BTD), taps
 
+            body = placement.forgetful(body, looped=True)
             x_BTD, stacked_taps = jax.lax.scan(body, x_BTD, (None if shared else state, scanned))
             return x_BTD, taps + tuple(_at(stacked_taps, index) for index in range(len(forms)))
         peeled = len(taps)
         for form in forms:
-            x_BTD, layer_taps = run(nnx.merge(graphdef, _at(state, form.group - peeled)), x_BTD, form)
+
+            def one(own: PyTree, x_BTD: Array, form: LayerForm = form) -> tuple[Array, LayerTaps]:
+                return run(nnx.merge(graphdef, placement.whole(own)), x_BTD, form)
+
+            x_BTD, layer_taps = placement.forgetful(one, looped=False)(_at(state, form.group - peeled), x_BTD)
+            x_BTD = placement.stream(x_BTD)
             taps += (layer_taps,)
         return x_BTD, taps
 

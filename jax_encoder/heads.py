@@ -12,6 +12,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from jax_encoder import products
 from jax_encoder.config import EncoderConfig
 from jax_encoder.masks import zero_where_not
 from jax_encoder.mlp import ACTIVATIONS, linear_options
@@ -63,7 +64,7 @@ class MLMHead(nnx.Module):
         wide = at_least_float32(self.dtype)
         logits_BKV = jnp.einsum("BKE,VE->BKV", read_BKE, decoder_VE, preferred_element_type=wide)
         if self.bias is not None:
-            logits_BKV = logits_BKV + jnp.broadcast_to(self.bias[...].astype(wide), logits_BKV.shape)
+            logits_BKV = products.plus(logits_BKV, self.bias[...].astype(wide))
         return logits_BKV, MLMHeadTaps(transform_BKE, activation_BKE, norm_BKE, logits_BKV)
 
 

@@ -95,6 +95,23 @@ def fill(scores_BNTS: Float[Array, "B N T S"], mask_BTS: Bool[Array, "B T S"]) -
     return jnp.where(mask_BTS[:, None], scores_BNTS, jnp.finfo(scores_BNTS.dtype).min)
 
 
+@jax.custom_vjp
 def softmax(masked_BNTS: Float[Array, "B N T S"], mask_BTS: Bool[Array, "B T S"]) -> Float[Array, "B N T S"]:
-    """Softmax over the keys that `mask_BTS` allows, exactly 0 elsewhere; all 0 for a query that may see nothing."""
+    """Softmax over the keys that `mask_BTS` allows, exactly 0 elsewhere; all 0 for a query that may see nothing.
+
+    Its derivative is made from the weights alone; JAX's keeps exponentials and their sums as well.
+    """
     return jnp.where(mask_BTS[:, None], jax.nn.softmax(masked_BNTS, axis=-1), 0)
+
+
+def _softmax_forward(masked_BNTS: Array, mask_BTS: Array) -> tuple[Array, Array]:
+    weights_BNTS = softmax(masked_BNTS, mask_BTS)
+    return weights_BNTS, weights_BNTS
+
+
+def _softmax_backward(weights_BNTS: Array, cotangent_BNTS: Array) -> tuple[Array, None]:
+    mean_BNT1 = (weights_BNTS * cotangent_BNTS).sum(axis=-1, keepdims=True)
+    return weights_BNTS * (cotangent_BNTS - mean_BNT1), None
+
+
+softmax.defvjp(_softmax_forward, _softmax_backward)

@@ -1,20 +1,29 @@
 """Tells whether two programs compute the same function, value by value.
 
 `parity.compare(parity.jax(ours), parity.torch(theirs), inputs={...})` compares any two models, whoever wrote them.
-Neither framework is imported before it is asked for.
+Nothing is imported before it is asked for.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from parity.models.compare import Report, compare_models
-from parity.models.side import Names, Side
+if TYPE_CHECKING:
+    from parity.models.compare import Report
+    from parity.models.compare import compare_models as compare
 
-__all__ = ["Report", "compare", "jax", "torch"]
+__all__ = ["Report", "compare", "jax", "onnx", "torch"]
 
-compare = compare_models
+_LAZY = {"Report": "Report", "compare": "compare_models"}
 
 
-def jax(model: Any, variables: Any = None, *, inputs: Names = None) -> Side:
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'parity' has no attribute {name!r}")
+    from parity.models import compare
+
+    return getattr(compare, _LAZY[name])
+
+
+def jax(model: Any, variables: Any = None, *, inputs: Any = None) -> Any:
     """A JAX model as one side of a comparison: an NNX or Linen module, any callable pytree, or a function.
 
     Args:
@@ -27,7 +36,26 @@ def jax(model: Any, variables: Any = None, *, inputs: Names = None) -> Side:
     return JaxSide(model, variables, inputs)
 
 
-def torch(model: Any, *, inputs: Names = None) -> Side:
+def onnx(file: Any, *, inputs: Any = None) -> Any:
+    """A model in ONNX as one side of a comparison.
+
+    Args:
+        file: its path, or the model that `onnx.load` gives.
+        inputs: names in the order of the graph's inputs, or an input's name -> the graph's.
+
+    Raises:
+        UsageError: onnx is not installed, or cannot run the file node by node.
+    """
+    from parity.errors import UsageError
+
+    try:
+        from parity.models.onnx_side import OnnxSide
+    except ImportError as error:
+        raise UsageError(f"comparing an ONNX file needs a package more: pip install onnx ({error})") from error
+    return OnnxSide(file, inputs)
+
+
+def torch(model: Any, *, inputs: Any = None) -> Any:
     """A PyTorch module or function as one side of a comparison.
 
     Args:

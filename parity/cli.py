@@ -15,6 +15,8 @@ from parity.fuzz.command import Fuzz, Replay
 from parity.judge.crash import SideError
 from parity.judge.verdict import Verdict
 from parity.kernels.command import Kernels
+from parity.mesh.command import Mesh
+from parity.models.command import Compare
 from parity.optimizer.command import Optimizer
 from parity.precision.command import Calibrate
 from parity.selftest.command import Selftest
@@ -29,10 +31,12 @@ PACKAGES = dict.fromkeys(("jax", "flax", "optax", "torch", "hypothesis"), "jax-e
 
 COMMANDS = {
     "check": Check,
+    "compare": Compare,
     "trained": Trained,
     "kernels": Kernels,
     "optimizer": Optimizer,
     "training": Training,
+    "mesh": Mesh,
     "text": Text,
     "verify": Verify,
     "selftest": Selftest,

@@ -18,7 +18,7 @@ ROOT_MODULES = {"__init__", "__main__", "cli", "errors"}
 SHARED = ("cases", "judge", "graph", "report")  # in turn
 BINDING = ("encoder",)
 ANY_MODELS = ("models",)  # whoever wrote them: knows what all questions share, and nothing of our encoders
-QUESTIONS = ("kernels", "optimizer", "training", "precision", "text", "published")  # never one another
+QUESTIONS = ("kernels", "optimizer", "training", "mesh", "precision", "text", "published")  # never one another
 TOGETHER = ("check", "certificate", "fuzz", "selftest")  # put several questions; in turn
 
 # Folder or file, as a dotted prefix -> the third-party frameworks that it may import; of nested ones the longest holds.
@@ -45,6 +45,8 @@ MAY_IMPORT = {
     **{f"parity.models.{name}": {"torch"} for name in ("torch_side", "torch_program")},
     "parity.optimizer": {"jax", "flax", "optax", "torch"},
     "parity.training": {"jax", "flax", "optax", "torch"},
+    "parity.mesh": {"jax", "flax", "optax", "torch"},
+    **{f"parity.mesh.{name}": set() for name in ("devices", "course", "stages", "command")},
     "parity.precision": {"jax", "flax", "torch"},
     "parity.published": {"jax", "flax", "optax", "torch", "transformers"},
     "parity.text": {"jax", "flax", "torch", "transformers"},

@@ -61,6 +61,37 @@ def test_export_and_load(trained):
 
 
 @pytest.mark.slow
+def test_compare_nnx():
+    out = run("compare_nnx.py", status=1)
+    names = re.findall(r"^  looks like: (.*)$", out, re.MULTILINE)
+    norm = "layer norm with epsilon 1e-06 in JAX, layer norm with epsilon 1e-05 in torch"
+    assert names == [norm, "tanh GELU in JAX, exact GELU in torch", norm]
+    page = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+    shown = page.split("<!-- compare_nnx.py: begin -->\n```\n")[1].split("```\n<!-- compare_nnx.py: end -->")[0]
+    assert re.sub(r"-?\d+\.\d{3,}", "#", out).startswith(re.sub(r"-?\d+\.\d{3,}", "#", shown))
+
+
+@pytest.mark.slow
+def test_compare_linen():
+    assert run("compare_linen.py").startswith("parity PASS: 1 output and 5 gradients; ")
+
+
+@pytest.mark.slow
+def test_compare_onnx():
+    out = run("compare_onnx.py", status=1)
+    assert out.splitlines()[1] == "  looks like: tanh GELU in ONNX, exact GELU in torch"
+    assert "  ONNX   Gelu (5, 8) in 1 at the model, node /1/Gelu" in out
+
+
+@pytest.mark.slow
+def test_compare_function():
+    out = run("compare_function.py")
+    assert "looks like: scores times 0.25 in JAX, scores times 0.353553 (1/sqrt(8)) in torch" in out
+    true, false = ("filled with -1e+09 where mask is true in JAX", "filled with -inf where mask is false in torch")
+    assert f"looks like: {true}, {false}" in out
+
+
+@pytest.mark.slow
 def test_check_your_port():
     first, *rest = run("check_your_port.py", status=1).splitlines()
     assert first.startswith("parity FAIL semantic at layers.1.mlp.post_activation, ")

@@ -1,4 +1,4 @@
-"""Training: learning rates, clipping, AdamW and the loop over micro-batches, one plain statement after the other.
+"""Training: learning rates, clipping, optimizers and the loop over micro-batches, one plain statement after the other.
 
 Options are any object with the fields of `jax_encoder.training.config.OptimizerOptions`, read by attribute.
 
@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from torch_ref import masks
+from torch_ref import masks, optimizers
 from torch_ref.encoder import EncoderKeeps
 from torch_ref.model import MaskedLM
 from torch_ref.objective import masked_lm_loss
@@ -49,22 +49,26 @@ class Evaluated(NamedTuple):
     targets: Int[Tensor, ""]
 
 
-# How much of the highest learning rate is left, by the share of the steps after the warm-up that is still to come.
+# How much of the highest learning rate is left, by the share of the steps that fall which is still to come.
 FALLS: dict[str, Callable[[float], float]] = {
     "cosine": lambda left: math.sin(math.pi / 2 * left) ** 2,
     "linear": lambda left: left,
+    "wsd": lambda left: left,
+    "wsd_sqrt": lambda left: 1 - math.sqrt(1 - left),
 }
 
 
 def learning_rate(options: Any, steps: int, step: int) -> float:
     """The learning rate of one of `steps` steps, counted from 0: up in a line, then down to what step `steps` would
-    have, 0. The schedule "wsd" stays up until the last `decay_fraction` of all steps, then falls in a line."""
+    have, 0. The schedules "wsd" and "wsd_sqrt" stay up until the last `decay_fraction` of all steps; "inverse_root"
+    falls with the root of all steps so far, and never to 0."""
     if step < options.warmup_steps:
         return options.learning_rate * (step + 1) / (options.warmup_steps + 1)
-    if options.schedule == "wsd":
-        falling = max(1, round(options.decay_fraction * steps))
-        return options.learning_rate * min(1.0, (steps - step) / falling)
-    return options.learning_rate * FALLS[options.schedule]((steps - step) / (steps - options.warmup_steps))
+    if options.schedule == "inverse_root":
+        return options.learning_rate * math.sqrt((options.warmup_steps + 1) / (step + 1))
+    stays = options.schedule in ("wsd", "wsd_sqrt")
+    falling = max(1, round(options.decay_fraction * steps)) if stays else steps - options.warmup_steps
+    return options.learning_rate * FALLS[options.schedule](min(1.0, (steps - step) / falling))
 
 
 def clip(gradients: Sequence[Tensor], max_norm: float | None) -> Float[Tensor, ""]:
@@ -94,6 +98,37 @@ def groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict
     ]
 
 
+def matrices(model: nn.Module) -> list[Tensor]:
+    """The kernels of hidden layers; not the tables, nor the decoder that is one."""
+    named = model.named_modules()
+    return [one.weight for name, one in named if isinstance(one, nn.Linear) and not name.endswith("decoder")]
+
+
+def make_optimizer(grouped: list[dict[str, Any]], options: Any, matrices: Sequence[Tensor]) -> torch.optim.Optimizer:
+    """The optimizer of the options; Muon orthogonalises the steps of `matrices`."""
+    betas, eps = (options.b1, options.b2), options.eps
+    if options.optimizer == "muon":
+        split = apart(grouped, matrices)
+        return optimizers.Muon(split, betas=betas, eps=eps, momentum=options.momentum)
+    kinds: dict[str, Any] = {
+        "adamw": torch.optim.AdamW,
+        "stable_adamw": optimizers.StableAdamW,
+        "lamb": optimizers.Lamb,
+    }
+    return kinds[options.optimizer](grouped, betas=betas, eps=eps)
+
+
+def apart(grouped: list[dict[str, Any]], matrices: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Every group as two: of it what is orthogonalised, and the rest."""
+    chosen = set(map(id, matrices))
+    return [
+        group
+        | {"params": [one for one in group["params"] if (id(one) in chosen) == orthogonal], "orthogonal": orthogonal}
+        for group in grouped
+        for orthogonal in (True, False)
+    ]
+
+
 class Trainer:
     """A model, its optimizer, and how many steps they have done.
 
@@ -105,9 +140,7 @@ class Trainer:
 
     def __init__(self, model: MaskedLM, options: Any, steps: int):
         self.model, self.options, self.steps, self.done = model, options, steps, 0
-        self.optimizer = torch.optim.AdamW(
-            groups(model.parameters(), options.weight_decay), betas=(options.b1, options.b2), eps=options.eps
-        )
+        self.optimizer = make_optimizer(groups(model.parameters(), options.weight_decay), options, matrices(model))
 
     def step(self, micro_batches: Sequence[MicroBatch]) -> Measured:
         """One update by the gradient of the mean loss over all targets of all micro-batches.

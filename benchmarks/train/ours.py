@@ -7,12 +7,14 @@ import jax
 from benchmarks.train.stepping import Stepper, serve_steps
 from benchmarks.train.tasks import BETAS, CLIP, DECAY, EPS, LEARNING_RATE, Given
 from benchmarks.workers import Record
+from jax_encoder.memory import keep_memory
 from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig
 from jax_encoder.training.step import build
 
 
 def make(work: Given, spec: Record) -> Stepper:
     """Compiled and donated, as the run does it."""
+    keep_memory()
     optimizer = OptimizerOptions(
         learning_rate=LEARNING_RATE, b1=BETAS[0], b2=BETAS[1], eps=EPS, weight_decay=DECAY, clip_norm=CLIP
     )

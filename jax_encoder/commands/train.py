@@ -28,6 +28,9 @@ class Resume:
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
+    mesh: str | None = None
+    """How devices share the work from here on, as in `pretrain`, in place of the mesh that the run was begun on: the
+    batches are the same, losses equal within rounding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Export:
     """Folder of the run."""
     to: Annotated[str, tyro.conf.arg(metavar="DIR")]
     """Folder to make."""
+    average: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write the moving average of the parameters, of a run that was told to keep one, in their place."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +118,8 @@ def execute(command: PretrainConfig | Training, program: str) -> int:
         program: whose name stands before what went wrong.
 
     Returns:
-        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 130 for a
-        second Ctrl-C.
+        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 128 + the
+        number of the signal that stopped it.
     """
     try:
         return _run(command)
@@ -138,13 +143,16 @@ def _run(command: PretrainConfig | Training) -> int:
     # Imported here, so that --help and a mistyped option need not wait for JAX.
     from rich.console import Console
 
+    from jax_encoder.memory import keep_memory
+
+    keep_memory()
     console = Console()
     if isinstance(command, Export):
         from jax_encoder.training.export import export_run
         from jax_encoder.training.run_folder import RunFolder
 
         with RunFolder.keep(Path(command.run), "export"):
-            folder = export_run(Path(command.run), Path(command.to))
+            folder = export_run(Path(command.run), Path(command.to), average=command.average)
         console.print(f"wrote {folder}: AutoModelForMaskedLM.from_pretrained({str(folder)!r}) loads it", soft_wrap=True)
         return 0
     if isinstance(command, Replay):
@@ -159,26 +167,30 @@ def _run(command: PretrainConfig | Training) -> int:
 def _train(command: PretrainConfig | Resume, console: "Console") -> int:
     """Begins a run or goes on with one; its folder is this process's until the end."""
     from jax_encoder.training.compilation import keep_programs
+    from jax_encoder.training.ending import Ending, name_of, status_of
     from jax_encoder.training.loop import train
     from jax_encoder.training.prepare import prepare as prepare_run
     from jax_encoder.training.run_folder import RunFolder, resume_command
     from jax_encoder.training.session import open_session
     from jax_encoder.training.summary import finish
 
-    with ExitStack() as held:
+    with Ending() as ending, ExitStack() as held:
         if isinstance(command, PretrainConfig):
-            session = prepare_run(command, console, held=held)
+            with ending.at_once("before the first step: nothing is lost, and the same command begins again"):
+                session = prepare_run(command, console, held=held)
         else:
-            session = open_session(held.enter_context(RunFolder.keep(Path(command.run), "resume")))
-            keep_programs(console)
-        outcome = train(session, console)
-        if outcome.stopped_by:
-            console.print(
-                f"stopped by {outcome.stopped_by} after step {outcome.step} of {session.config.steps}; go on with\n"
-                f"  {resume_command(session.folder.path)}",
-                highlight=False,
-                soft_wrap=True,
+            with ending.at_once(f"before it went on; go on with\n  {resume_command(Path(command.run))}"):
+                folder = held.enter_context(RunFolder.keep(Path(command.run), "resume"))
+                session = open_session(folder, mesh=command.mesh)
+                keep_programs(console)
+        go_on = f"go on with\n  {resume_command(session.folder.path)}"
+        outcome = train(session, console, ending)
+        if outcome.stopped_by is not None:
+            told = (
+                f"stopped by {name_of(outcome.stopped_by)} after step {outcome.step} of {session.config.steps}; {go_on}"
             )
-            return 0
-        verdict = finish(session.folder, console, check_parity=session.config.verify)
-        return verdict.status
+            console.print(told, highlight=False, soft_wrap=True)
+            return status_of(outcome.stopped_by)
+        with ending.unwinding(f"after the last step: nothing is lost; to see the end of the run, {go_on}"):
+            verdict = finish(session.folder, console, check_parity=session.config.verify)
+    return verdict.status

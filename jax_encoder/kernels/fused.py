@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from jax_encoder import placement
 from jax_encoder.config import EncoderConfig
 from jax_encoder.kernels import table
 from jax_encoder.kernels.sight import Attend, Sight
@@ -54,7 +55,7 @@ class Fused(NamedTuple):
         return runs[self.kind](*given) if isinstance(self.kind, int) else jax.lax.switch(self.kind, runs, *given)
 
     def _of(self, choice: table.Choice, scale: float) -> Callable[[Array, Array, Array], Array]:
-        attend = table.IMPLEMENTATIONS[choice.name].attend(self.documents.interpret)
+        attend = placement.split_by_hand(table.IMPLEMENTATIONS[choice.name].attend(self.documents.interpret))
         sight = Sight(self.documents.segments, choice.window)
         return lambda *given: attended(attend, given, sight, scale)
 

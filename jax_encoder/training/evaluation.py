@@ -21,6 +21,7 @@ class Evaluation(NamedTuple):
 
 def evaluate(program: Program, params: Params, batches: Iterable[Batch]) -> Evaluation:
     """Evaluates without dropout; sums are added up and divided once, as batches have unequally many targets."""
-    sums = [program.evaluate(params, batch) for batch in batches]
-    loss, correct, targets = (math.fsum(map(float, column)) for column in zip(*jax.device_get(sums), strict=True))
+    # Waits for each: what has been handed to the device could not be given up.
+    sums = [jax.device_get(program.evaluate(params, program.placed_whole(batch))) for batch in batches]
+    loss, correct, targets = (math.fsum(map(float, column)) for column in zip(*sums, strict=True))
     return Evaluation(loss / targets, correct / targets, int(targets))

@@ -17,7 +17,7 @@ from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Trained, load_trained
 
 
-def export_run(run: Path, to: Path) -> Path:
+def export_run(run: Path, to: Path, *, average: bool = False) -> Path:
     """Writes the newest whole checkpoint of a run with its tokenizer, a model card and its parity certificate.
 
     The folder appears whole or not at all.
@@ -25,20 +25,22 @@ def export_run(run: Path, to: Path) -> Path:
     Args:
         run: folder of the run.
         to: folder to make; must not exist, or be empty.
+        average: whether to write the moving average of the parameters in their place; no certificate is about that.
 
     Raises:
-        InputError: no run in `run`, something in `to`, or an encoder that no published family can express.
+        InputError: no run in `run`, something in `to`, an encoder that no published family can express, or a run that
+            keeps no average.
     """
     if to.exists() and not (to.is_dir() and next(to.iterdir(), None) is None):
         raise InputError(f"{to} exists already: name another folder with --to, or delete it")
-    trained, folder = load_trained(run), RunFolder(run)
+    trained, folder = load_trained(run, average=average), RunFolder(run)
     params = {name: np.asarray(array) for name, array in named(trained.params).items()}
     checkpoint = published(trained.encoder, params, load_tokenizer(folder.tokenizer))
     to.parent.mkdir(parents=True, exist_ok=True)
     temporary = to.with_name(f".{to.name}.{os.getpid()}")
     try:
         save(checkpoint, temporary)
-        if folder.parity_json.is_file():
+        if folder.parity_json.is_file() and not average:
             shutil.copyfile(folder.parity_json, temporary / folder.parity_json.name)
         (temporary / "README.md").write_text(_card(trained, folder, checkpoint), encoding="utf-8")
         if to.exists():
@@ -77,7 +79,7 @@ A masked-language encoder of {checkpoint.family}'s form: {encoder.num_layers} la
 | steps | {trained.step:,} of {config.steps:,}, batches of {config.batch_size} rows, seed {config.seed} |
 | masked | {config.text.mask_rate:.0%} of the tokens |
 | held out | {figures} |
-| parity | {_verdict(folder)} |
+| parity | {_verdict(folder, trained)} |
 
 ```python
 from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -89,8 +91,10 @@ Sentence vectors (`SentenceTransformer(".")`) are the mean of the last layer; no
 """
 
 
-def _verdict(folder: RunFolder) -> str:
+def _verdict(folder: RunFolder, trained: Trained) -> str:
     """The run's proof that these weights compute the same function in PyTorch."""
+    if trained.averaged:
+        return "not checked: these are the moving average of the run's parameters"
     try:
         report = json.loads(folder.parity_json.read_text(encoding="utf-8"))
         return f"{report['verdict']}: jax_encoder against PyTorch on held-out text, in float64; see parity.json"

@@ -1,24 +1,35 @@
-"""Ctrl-C and SIGTERM, heard between steps."""
+"""Ctrl-C, SIGTERM and SIGHUP, heard between steps."""
 
 import signal
 from types import FrameType
+
+from jax_encoder.training.ending import NUMBERS, name_of
 
 
 class Interrupt:
     """While entered, the first signal is only noted; a second Ctrl-C stops at once, as it does elsewhere.
 
+    Args:
+        raises: whether it does so by KeyboardInterrupt; False where an `Ending` ends the process.
+
     Attributes:
-        name: the first signal that came, or None.
+        number: the first signal that came, or None.
     """
 
-    def __init__(self) -> None:
-        self.name: str | None = None
+    def __init__(self, *, raises: bool = True) -> None:
+        self._raises = raises
+        self.number: int | None = None
         self._at_once = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "Interrupt":
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._note) for number in NUMBERS}
         return self
+
+    @property
+    def name(self) -> str | None:
+        """What people call the first signal that came, or None."""
+        return None if self.number is None else name_of(self.number)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
@@ -36,8 +47,8 @@ class Interrupt:
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.name is not None and number == signal.SIGINT:
+        if self.number is not None and number == signal.SIGINT and self._raises:
             self._at_once = True
             raise KeyboardInterrupt
-        if self.name is None:
-            self.name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        if self.number is None:
+            self.number = number

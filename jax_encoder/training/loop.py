@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from typing import NamedTuple
@@ -18,10 +19,12 @@ from jax_encoder.training import dump, metrics
 from jax_encoder.training.compilation import compiling
 from jax_encoder.training.config import DRAWN_SINCE
 from jax_encoder.training.display import Display
+from jax_encoder.training.ending import Ending
 from jax_encoder.training.evaluation import evaluate
 from jax_encoder.training.interrupt import Interrupt
 from jax_encoder.training.run_folder import replay_command, resume_command
 from jax_encoder.training.session import Session, abstract_state
+from jax_encoder.training.sharding import told
 from jax_encoder.training.skips import Skips
 from jax_encoder.training.step import StepMetrics, TrainState
 
@@ -30,30 +33,41 @@ _LAG = 1
 
 
 class Outcome(NamedTuple):
-    """How far a run has come, and which signal stopped it, if one did."""
+    """How far a run has come, and the number of the signal that stopped it, if one did."""
 
     step: int
-    stopped_by: str | None
+    stopped_by: int | None
 
 
-def train(session: Session, console: Console) -> Outcome:
+class _StoppedError(Exception):
+    """A signal came in the middle of an evaluation."""
+
+
+def train(session: Session, console: Console, ending: Ending | None = None) -> Outcome:
     """Goes on from the newest whole checkpoint to the last step, or until a signal comes.
+
+    Args:
+        session: the run.
+        console: where to say what happens.
+        ending: what hears signals while programs are compiled; None: they are heard afterwards.
 
     Raises:
         InputError: there is no whole checkpoint.
         FloatingPointError: in too many steps in a row the loss or a gradient was not finite; nothing after the last
             checkpoint is saved but the last of these steps.
     """
-    with Interrupt() as interrupt:
+    ending, go_on = ending or Ending(), f"go on with\n  {resume_command(session.folder.path)}"
+    with Interrupt(raises=not ending.entered) as interrupt:
         state, passed_over = session.checkpoints.restore(abstract_state(session.program))
         for line in passed_over:
             console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
         start = int(state.step)
         if passed_over:
             console.print(f"going back to step {start}", style="yellow", highlight=False)
-        if start == session.config.steps:
+        owed = _owed(session, start)
+        if start == session.config.steps and not owed:
             return Outcome(start, None)
-        console.print(_attention(session), highlight=False, markup=False, soft_wrap=True)
+        _tell(session, console)
         if start and _dropped_otherwise(session):
             console.print(
                 "this run was begun by an earlier version of jax-encoder, in which dropout drew other masks: it goes "
@@ -62,17 +76,38 @@ def train(session: Session, console: Console) -> Outcome:
                 highlight=False,
                 soft_wrap=True,
             )
-        with compiling(console, "the training step"):
-            step = session.program.step.lower(state, _batch(session, start)).compile()
+        step = None
+        if start < session.config.steps:
+            with compiling(console, "the training step"), ending.at_once(f"while compiling; {go_on}"):
+                step = session.program.step.lower(state, _batch(session, start)).compile()
+        ending.in_steps(f"in the middle of a step; what was done since the last checkpoint is lost; {go_on}")
         with (
             closing(metrics.MetricsLog(session.folder.metrics, session.folder.tensorboard, step=start)) as log,
             Display(console, steps=session.config.steps, start=start) as display,
         ):
-            return _Loop(session, log, display).run(step, state, interrupt)
+            loop = _Loop(session, log, display, interrupt, ending)
+            if owed and not loop.evaluate(start, state):
+                return Outcome(start, interrupt.number)
+            return Outcome(start, None) if step is None else loop.run(step, state)
+
+
+def _owed(session: Session, step: int) -> bool:
+    """Whether the evaluation that follows a step was given up, or never begun, when the run ended there."""
+    due = step > 0 and (step % session.config.eval_every == 0 or step == session.config.steps)
+    return due and all(one["step"] != step for one in metrics.of_split(session.folder.metrics, "held_out"))
 
 
 def _batch(session: Session, step: int) -> Batch:
-    return jax.device_put(session.batches.batch(step))
+    return session.program.placed(session.batches.batch(step))
+
+
+def _tell(session: Session, console: Console) -> None:
+    """What computes, and how."""
+    devices = told(session.program.layout, session.config)
+    if devices:
+        style = "yellow" if session.program.layout is None else None
+        console.print(devices, style=style, highlight=False, markup=False, soft_wrap=True)
+    console.print(_attention(session), highlight=False, markup=False, soft_wrap=True)
 
 
 def _attention(session: Session) -> str:
@@ -107,38 +142,45 @@ class _Clock:
 
 
 class _Loop:
-    def __init__(self, session: Session, log: metrics.MetricsLog, display: Display):
+    def __init__(
+        self, session: Session, log: metrics.MetricsLog, display: Display, interrupt: Interrupt, ending: Ending
+    ):
         self.session, self.log, self.display = session, log, display
+        self.interrupt, self.ending = interrupt, ending
         self.clock = _Clock(metrics.training_seconds(session.folder.metrics))
         self.pending: deque[tuple[int, StepMetrics]] = deque()
         self.evaluated = False
         self.skips = Skips(session.config.max_skipped, metrics.of_split(session.folder.metrics, "train"))
 
-    def run(self, compiled: jax.stages.Compiled, state: TrainState, interrupt: Interrupt) -> Outcome:
-        config, start = self.session.config, int(state.step)
+    def run(self, compiled: jax.stages.Compiled, state: TrainState) -> Outcome:
+        config, start, stopped = self.session.config, int(state.step), False
         self.clock.resume()
         with closing(prefetch(partial(_batch, self.session), start=start, stop=config.steps)) as batches:
             for step, batch in enumerate(batches, start + 1):
-                interrupt.check()
+                self.interrupt.check()
                 state, measured = compiled(state, batch)
                 self.pending.append((step, measured))
                 self._record(leave=0 if self.skips.waits else _LAG)
                 if self.skips.too_many:
                     self._give_up(step, state.params, batch)
-                last = step == config.steps
+                last, stopped = step == config.steps, self.interrupt.number is not None
                 evaluates = last or step % config.eval_every == 0
-                saves = last or step % config.checkpoint_every == 0 or interrupt.name is not None
+                # The first evaluation is compiled, which a signal breaks off.
+                saves = last or stopped or step % config.checkpoint_every == 0 or (evaluates and not self.evaluated)
                 if evaluates or saves:
                     self._record(leave=0)
                     self.clock.pause()
-                    if evaluates:
-                        self._evaluate(step, state.params)
                     if saves:
-                        self._save(step, state, must=last or interrupt.name is not None)
+                        self._save(state, must=last or stopped)
+                    if evaluates and not stopped:
+                        stopped = not self.evaluate(step, state)
+                        if stopped and not saves:
+                            self._save(state, must=True)
                     self.clock.resume()
-                if interrupt.name is not None:
+                if stopped:
                     break
-        return Outcome(step, None if step == config.steps else interrupt.name)
+        self.interrupt.check()
+        return Outcome(step, self.interrupt.number if stopped else None)
 
     def _record(self, *, leave: int) -> None:
         """Reads, checks and writes the metrics of all steps but the last `leave`; waits until they are done."""
@@ -163,25 +205,41 @@ class _Loop:
             "or a lower --clip-norm"
         )
 
-    def _save(self, step: int, state: TrainState, *, must: bool) -> None:
+    def _save(self, state: TrainState, *, must: bool) -> None:
         """Saves a checkpoint; where the disk is full the run goes on without, unless it `must` be saved."""
         try:
-            self.log.flush()
-            self.session.checkpoints.save(state)
+            with self.ending.saving():
+                self.log.flush()
+                self.session.checkpoints.save(state)
         except DiskFullError as error:
-            newest = f"the newest checkpoint is that of step {self.session.checkpoints.newest()}"
+            step, newest = int(state.step), self.session.checkpoints.newest()
             if must:
                 raise DiskFullError(
-                    f"step {step} could not be saved, {error}; {newest}. Make room, and go on with\n"
-                    f"  {resume_command(self.session.folder.path)}"
+                    f"step {step} could not be saved, {error}; the newest checkpoint is that of step {newest}. Make "
+                    f"room, and go on with\n  {resume_command(self.session.folder.path)}"
                 ) from None
-            self.display.note(f"step {step} is not saved, {error}; the run goes on, {newest}")
+            self.display.note(
+                f"step {step} is not saved, {error}; the run goes on, the newest checkpoint is that of step {newest}"
+            )
 
-    def _evaluate(self, step: int, params: Params) -> None:
+    def evaluate(self, step: int, state: TrainState) -> bool:
+        """Evaluates, and returns True; or gives up because of a signal: the run that goes on from here does it then."""
         if not self.evaluated:
-            with compiling(self.display.console, "the evaluation", spinner=False):
-                jax.block_until_ready(self.session.program.evaluate(params, self.session.held_out[0]))
+            go_on = f"while compiling; go on with\n  {resume_command(self.session.folder.path)}"
+            with compiling(self.display.console, "the evaluation", spinner=False), self.ending.at_once(go_on):
+                program = self.session.program
+                jax.block_until_ready(program.evaluate(state.params, program.placed_whole(self.session.held_out[0])))
             self.evaluated = True
-        values = evaluate(self.session.program, params, self.session.held_out)._asdict()
+        try:
+            values = evaluate(self.session.program, state.params, self._unless_stopped())._asdict()
+        except _StoppedError:
+            return False
         self.log.write("held_out", step, values)
         self.display.note(f"step {step}: held-out loss {values['loss']:.3f}, accuracy {values['accuracy']:.1%}")
+        return True
+
+    def _unless_stopped(self) -> Iterator[Batch]:
+        for batch in self.session.held_out:
+            if self.interrupt.number is not None:
+                raise _StoppedError
+            yield batch

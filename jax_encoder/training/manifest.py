@@ -35,11 +35,6 @@ def seal_lines(folder: Path, lines: Lines) -> None:
         _write(folder, _read(folder) | {"metrics": lines._asdict()})
 
 
-def sealed_lines(folder: Path) -> Lines | None:
-    """What `seal_lines` wrote down; None if there is no manifest."""
-    return Lines(**_read(folder)["metrics"]) if (folder / NAME).is_file() else None
-
-
 def check(folder: Path, *, metrics: Path) -> None:
     """Compares every file with what was written.
 

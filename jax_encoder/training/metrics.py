@@ -59,8 +59,6 @@ class MetricsLog:
 
     def __init__(self, path: Path, events: Path, *, step: int):
         content = path.read_bytes() if path.exists() else b""
-        if (sealed := manifest.sealed_lines(path.parent)) is not None:
-            content = content[: sealed.size]
         kept = b"".join(line for line, record in _lines(content) if record["step"] <= step)
         self._sum, self._size = hashlib.sha256(kept), len(kept)
         # Before the file is cut: what is written down must be true at every moment.

@@ -56,11 +56,11 @@ def _forward(logits_BKV: Array, labels_BK: Array) -> tuple[Array, tuple[Array, A
 
 
 def _backward(kept: tuple[Array, Array, Array], cotangent_BK: Array) -> tuple[Array, None]:
-    # In one pass: derived step by step, it writes logits twice more and scatters ones into a third.
+    # The label's one is added where it lies: as a part of the loop it would have XLA repeat the loop for each product
+    # that reads the result.
     logits_BKV, labels_BK, total_BK = kept
-    word_11V = jnp.arange(logits_BKV.shape[-1], dtype=labels_BK.dtype)[None, None]
-    label_BKV = (labels_BK[:, :, None] == word_11V).astype(logits_BKV.dtype)
-    return (jnp.exp(logits_BKV - total_BK[:, :, None]) - label_BKV) * cotangent_BK[:, :, None], None
+    weighed_BKV = jnp.exp(logits_BKV - total_BK[:, :, None]) * cotangent_BK[:, :, None]
+    return weighed_BKV.at[*jnp.indices(labels_BK.shape), labels_BK].add(-cotangent_BK), None
 
 
 _cross_entropy.defvjp(_forward, _backward)

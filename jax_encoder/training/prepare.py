@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 from rich.console import Console
 from tokenizers import Tokenizer
 
@@ -22,9 +23,11 @@ from jax_encoder.training import recipes
 from jax_encoder.training.choose import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.compilation import compiling, keep_programs
 from jax_encoder.training.config import PretrainConfig, TextOptions
+from jax_encoder.training.mesh import check_encoder, check_rows, shape_for
 from jax_encoder.training.prepared_text import counted_rows, find_prepared, fit_encoder, held_out_rows, remember
 from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Session, open_session
+from jax_encoder.training.sharding import choose_layout
 
 
 class _Text(NamedTuple):
@@ -51,11 +54,13 @@ def prepare(config: PretrainConfig, console: Console, *, held: ExitStack | None 
     config.check()
     encoder = choose_encoder(config.model)
     RunFolder.check_free(Path(config.run))
+    config = _on_devices(config, encoder)
     prepared = find_prepared(config.text)
     if prepared is None:
         text = _read_text(config, encoder, console)
     else:
         text = _take_prepared(prepared, config, encoder, console)
+    choose_layout(config, text.encoder)
     for number, line in enumerate(recipes.told(config)):
         _note(console, f"{'' if number else 'recipe':11}{line}")
     with ExitStack() as own:
@@ -67,7 +72,7 @@ def _begin(folder: RunFolder, text: _Text, config: PretrainConfig, console: Cons
     """Fills the folder, the checkpoint of step 0 at last."""
     tokenizer.save_tokenizer(text.tokenizer, folder.tokenizer)
     folder.write_json(folder.tokenizer_report, text.report)
-    folder.rows.mkdir()
+    folder.rows.mkdir(exist_ok=True)
     for name, rows in text.rows.items():
         save_rows(rows, folder.rows, name)
     if text.prepared is not None:
@@ -84,7 +89,18 @@ def _begin(folder: RunFolder, text: _Text, config: PretrainConfig, console: Cons
     with compiling(console, "the initial parameters"):
         state = session.program.init()
     session.checkpoints.save(state)
+    folder.finish()
     return session
+
+
+def _on_devices(config: PretrainConfig, encoder: EncoderConfig) -> PretrainConfig:
+    """The config with the sizes of its mesh, so that a run knows them; the vocabulary may yet change."""
+    if config.mesh is None:
+        return config
+    shape = shape_for(config.mesh, jax.device_count())
+    check_rows(shape, config.batch_size, config.accumulate)
+    check_encoder(shape, dataclasses.replace(encoder, vocab_size=shape.tensor * encoder.vocab_size))
+    return dataclasses.replace(config, mesh=str(shape))
 
 
 def _read_text(config: PretrainConfig, encoder: EncoderConfig, console: Console) -> _Text:

@@ -99,7 +99,8 @@ RECIPES: dict[Preset, Recipe] = {
             clip_norm=None,
         ),
     ),
-    # 1.719e12 tokens in batches of 4,608 rows of 1,024; a warm-up of 3e9 tokens, a fall over 5e10.
+    # 1.719e12 tokens in batches of 4,608 rows of 1,024; a warm-up of 3e9 tokens, a fall over 5e10. Their decay of
+    # 1e-5 is what a step at the highest rate takes; ours is multiplied by the rate.
     "modernbert_base": Recipe(
         source="Warner et al. (2024), section 2.2 and appendix A; modernbert-base-pretrain.yaml in the authors' code",
         left_out="batches that grow from 768 rows; 250e9 tokens in rows of 8,192 before the fall; 0.1 of dropout on "
@@ -110,11 +111,12 @@ RECIPES: dict[Preset, Recipe] = {
         mask_rate=0.3,
         init="megatron",
         optimizer=OptimizerOptions(
+            optimizer="stable_adamw",
             learning_rate=8e-4,
             warmup_steps=636,
-            schedule="wsd",
+            schedule="wsd_sqrt",
             decay_fraction=0.03,
-            weight_decay=1e-5,
+            weight_decay=0.0125,
             b1=0.9,
             b2=0.98,
             eps=1e-6,
@@ -165,8 +167,9 @@ def told(config: PretrainConfig) -> list[str]:
     clipped = "no clipping" if given.clip_norm is None else f"clipping at {given.clip_norm:g}"
     lines = [
         f"{name}, {chosen.source}",
-        f"adamw, learning rate {given.learning_rate:g}, warm-up {given.warmup_steps:,} of {config.steps:,} steps, "
-        f"{given.schedule}, betas {given.b1:g} and {given.b2:g}, epsilon {given.eps:g}, decay {given.weight_decay:g}, "
+        f"{given.optimizer}, learning rate {given.learning_rate:g}, "
+        f"warm-up {given.warmup_steps:,} of {config.steps:,} steps, {given.schedule}, "
+        f"betas {given.b1:g} and {given.b2:g}, epsilon {given.eps:g}, decay {given.weight_decay:g}, "
         f"{clipped}, batches of {config.batch_size:,} rows, {config.text.mask_rate:.0%} masked, "
         f"initial values {config.model.init}",
     ]

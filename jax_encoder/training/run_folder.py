@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shlex
-import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
+        self.unfinished = path / "unfinished.txt"
         self.config = path / "config.json"
         self.tokenizer = path / "tokenizer.json"
         self.tokenizer_report = path / "tokenizer-report.json"
@@ -47,52 +48,59 @@ class RunFolder:
 
     @classmethod
     def check_free(cls, path: Path) -> None:
-        """Refuses a path where something lies already; an empty folder is nothing, nor is a run that never began.
+        """Refuses a path where something lies already.
+
+        An empty folder is nothing, nor is that of a run that was stopped before its first step: it is written over.
 
         Raises:
-            InputError: there is something.
+            InputError: there is something, or another process makes a run there.
         """
         if not path.exists() or (path.is_dir() and next(path.iterdir(), None) is None):
             return
         if path.is_dir() and any(lock.is_lock(file.name) for file in path.iterdir()):
             with lock.held(path, "pretrain"):
-                if cls(path).never_began():
-                    return
-        raise InputError(
-            f"{path} exists already: name another folder with --run, delete this one, or go on with the run in it: "
-            + resume_command(path)
-        )
-
-    def never_began(self) -> bool:
-        """Whether a process was killed here before the checkpoint of step 0: there is nothing that could be lost."""
-        made = (self.config, self.tokenizer, self.tokenizer_report, self.rows, self.prepared, self.baselines)
-        ours = {path.name for path in (*made, self.manifest, self.checkpoints)}
-        return not any(self.checkpoints.glob("*.sha256")) and all(
-            path.name in ours or path.name.startswith(tuple(f".{name}." for name in ours)) or lock.is_lock(path.name)
-            for path in self.path.iterdir()
-        )
+                pass
+        ours = {"folder.lock", "folder.lock.json"}
+        if not cls(path).unfinished.exists() and not (path.is_dir() and {one.name for one in path.iterdir()} <= ours):
+            raise InputError(
+                f"{path} exists already: name another folder with --run, delete this one, or go on with the run in it: "
+                + resume_command(path)
+            )
 
     @classmethod
     @contextlib.contextmanager
     def create(cls, path: Path) -> Iterator["RunFolder"]:
-        """Makes a folder for a new run, and keeps it to this process within the block.
+        """Makes a folder for a new run, which is unfinished until `finish` says otherwise, and keeps it to this process
+        within the block.
 
         Raises:
             InputError: something is there already, or the folder cannot be made.
         """
         cls.check_free(path)
+        folder = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the run folder {path}: {error.strerror}") from None
         with lock.held(path, "pretrain"):
             cls.check_free(path)
-            for left in path.iterdir():
-                if left.is_dir():
-                    shutil.rmtree(left)
-                elif not lock.is_lock(left.name):
-                    left.unlink()
-            yield cls(path)
+            try:
+                # First of all, and at once there: what it says may be cut off.
+                folder.unfinished.write_text(f"{called_as()} {shlex.join(sys.argv[1:])}\n", encoding="utf-8")
+            except OSError as error:
+                raise InputError(f"cannot write into the run folder {path}: {error.strerror}") from None
+            for left in (*folder.static(), folder.manifest):
+                left.unlink(missing_ok=True)
+            yield folder
+
+    def finish(self) -> None:
+        """Says that the folder holds all that a first step needs."""
+        self.unfinished.unlink()
+
+    def static(self) -> list[Path]:
+        """The files that do not change any more once a run has begun, of those that there are."""
+        files = (self.config, self.tokenizer, self.tokenizer_report, self.prepared, self.baselines)
+        return [path for path in (*files, *sorted(self.rows.glob("*.npy"))) if path.is_file()]
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -104,13 +112,13 @@ class RunFolder:
         folder = cls(path)
         if not path.is_dir():
             raise InputError(f"no folder {path}: name the folder of a run")
+        if folder.unfinished.exists():
+            begun = folder.unfinished.read_text(encoding="utf-8", errors="replace").strip()
+            raise InputError(f"{path} was stopped before its first step: the same command begins again\n  {begun}")
         if folder.manifest.is_file():
             manifest.check(path, metrics=folder.metrics)
         if not folder.config.is_file():
-            raise InputError(
-                f"{path} has no config.json: it is not the folder of a run, or of one that never started: give the "
-                "command that began it again"
-            )
+            raise InputError(f"{path} has no config.json: it is not the folder of a run, or of one that never started")
         if not folder.manifest.is_file() and any(folder.checkpoints.glob("*.sha256")) and folder.version() >= _SEALED:
             raise InputError(f"{folder.manifest} is missing: put it back as it was, or start a new run")
         return folder
@@ -134,8 +142,7 @@ class RunFolder:
 
     def seal(self) -> None:
         """Writes the manifest of all that will not change any more."""
-        files = (self.config, self.tokenizer, self.tokenizer_report, self.prepared, self.baselines)
-        manifest.seal(self.path, [path for path in (*files, *sorted(self.rows.glob("*.npy"))) if path.is_file()])
+        manifest.seal(self.path, self.static())
 
     def write_config(self, training: PretrainConfig, encoder: EncoderConfig) -> None:
         """Saves all that a run was told."""

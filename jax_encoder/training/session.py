@@ -1,7 +1,8 @@
 """A run as it lies in its folder, brought back to life."""
 
+import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -11,11 +12,14 @@ from jax_encoder.data.masking import Masking
 from jax_encoder.data.packing import load_rows
 from jax_encoder.data.prepared.reader import PreparedBatches
 from jax_encoder.data.tokenizer import load_tokenizer, vocabulary_of
+from jax_encoder.errors import InputError
 from jax_encoder.params import Params
 from jax_encoder.training.checkpoint import Checkpoints
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.optimizer import average_of
 from jax_encoder.training.prepared_text import recall
 from jax_encoder.training.run_folder import RunFolder
+from jax_encoder.training.sharding import choose_layout
 from jax_encoder.training.step import Program, TrainState, build
 
 
@@ -32,28 +36,37 @@ class Session(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The parameters that a run has come to."""
+    """The parameters that a run has come to, or their moving average."""
 
     encoder: EncoderConfig
     config: PretrainConfig
     params: Params
     step: int
+    averaged: bool = False
 
 
-def open_session(folder: RunFolder) -> Session:
+def open_session(folder: RunFolder, *, mesh: str | None = None) -> Session:
     """Builds what `config.json` says from the tokenizer and the rows in the folder.
 
+    Args:
+        folder: of the run.
+        mesh: in place of the one that the run was begun on.
+
     Raises:
-        InputError: a file is missing, damaged or from another version.
+        InputError: a file is missing, damaged or from another version, or the devices are not those of the mesh.
     """
     config, encoder = folder.read_config()
+    if mesh is not None:
+        config = dataclasses.replace(config, mesh=mesh)
+        config.check()
+    layout = choose_layout(config, encoder)
     masking = Masking(vocabulary_of(load_tokenizer(folder.tokenizer)), config.text.mask_rate)
     held_out = load_rows(folder.rows, "held_out")
     return Session(
         folder,
         config,
         encoder,
-        build(config, encoder),
+        build(config, encoder, layout=layout),
         Checkpoints(folder.checkpoints, keep=config.keep),
         _training_batches(folder, masking, config),
         EvaluationBatches(
@@ -73,19 +86,26 @@ def _training_batches(folder: RunFolder, masking: Masking, config: PretrainConfi
 
 def abstract_state(program: Program) -> TrainState:
     """Shapes, dtypes and places of a run's state, without computing one."""
-    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), jax.eval_shape(program.init)
-    )
+    state = jax.eval_shape(program.init)
+    one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    places = jax.tree.map(lambda _: one, state) if program.layout is None else program.layout.of_state(state)
+    return jax.tree.map(lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), state, places)
 
 
-def load_trained(path: Path) -> Trained:
+def load_trained(path: Path, *, average: bool = False) -> Trained:
     """Reads the newest whole checkpoint of a run.
 
+    Args:
+        path: folder of the run.
+        average: whether to read the moving average of the parameters in their place.
+
     Raises:
-        InputError: no run, or no whole checkpoint, in `path`.
+        InputError: no run, or no whole checkpoint, in `path`; or no average is kept there.
     """
     folder = RunFolder.open(path)
     config, encoder = folder.read_config()
+    if average and config.optimizer.average is None:
+        raise InputError(f"{path} keeps no moving average of its parameters: it was begun without --average")
     state = Checkpoints(folder.checkpoints, keep=config.keep).restore(abstract_state(build(config, encoder))).state
-    return Trained(encoder, config, state.params, int(state.step))
+    params: Any = average_of(state.opt_state) if average else state.params
+    return Trained(encoder, config, params, int(state.step), average)

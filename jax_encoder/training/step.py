@@ -3,7 +3,8 @@
 Axes: B batch, A micro-batches, b rows of one micro-batch.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jax.stages import Wrapped
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key
 
+from jax_encoder import placement
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
 from jax_encoder.model import MaskedLM
@@ -21,6 +23,7 @@ from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import PretrainConfig
 from jax_encoder.training.initial import drawn
 from jax_encoder.training.objective import LossSums, loss_sums
+from jax_encoder.training.sharding import Layout
 
 
 class TrainState(NamedTuple):
@@ -47,20 +50,40 @@ class StepMetrics(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The jitted functions of a run, not yet compiled. `step` donates the state it is given."""
+    """The jitted functions of a run, not yet compiled. `step` donates the state it is given.
+
+    `layout` says where everything lies if many devices compute; None is for one. `step` takes a batch as `placed` puts
+    it there, `evaluate` one as `placed_whole` does; on one device any will do.
+    """
 
     init: Wrapped  # () -> TrainState
     step: Wrapped  # TrainState, Batch -> TrainState, StepMetrics
     evaluate: Wrapped  # Params, Batch -> LossSums
+    layout: Layout | None = None
+    accumulate: int = 1
+
+    def placed(self, batch: Batch) -> Batch:
+        """A batch of numpy on the devices, for a step; every process has the same and puts its own rows there."""
+        if self.layout is None:
+            return jax.device_put(batch)
+        # Split here: on the devices, rows would have to move from one to another for it.
+        return self.layout.place(split_batch(batch, self.accumulate), split=True)
+
+    def placed_whole(self, batch: Batch) -> Batch:
+        """A batch of numpy on the devices, for an evaluation."""
+        return batch if self.layout is None else self.layout.place(batch, split=False)
 
 
-def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | None = None) -> Program:
+def build(
+    config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | None = None, layout: Layout | None = None
+) -> Program:
     """Makes the functions of a run; two builds from equal configs are the same functions.
 
     Args:
         config: of the run.
         encoder: what it trains.
         dtype: of everything, to repeat a run in another precision; None is float32, and the config's for the network.
+        layout: of the devices, if there is more than one.
 
     Raises:
         ValueError: the encoder has a parameter that the optimizer does not know.
@@ -83,8 +106,9 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         key = step_key(config.seed, state.step)
-        micro_batches = split_batch(batch, config.accumulate)
-        sums, grads = accumulated_gradients(model, state.params, micro_batches, key, config.model.attention)
+        micro_batches = split_batch(batch, config.accumulate) if layout is None else batch
+        with placement.used(layout):
+            sums, grads = accumulated_gradients(model, state.params, micro_batches, key, config.model.attention)
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(sums.loss) & jnp.isfinite(norm)
         moves = finite & (sums.targets > 0)
@@ -94,13 +118,25 @@ def build(config: PretrainConfig, encoder: EncoderConfig, *, dtype: DTypeLike | 
         return TrainState(params, opt_state, state.step + 1), metrics
 
     def evaluate(params: Params, batch: Batch) -> LossSums:
-        return loss_sums(model, params, batch, None, config.model.attention)[1]
+        with placement.used(layout):
+            return loss_sums(model, placement.whole_outside_layers(params), batch, None, config.model.attention)[1]
 
     at_precision = jax.default_matmul_precision(config.model.matmul_precision)
+    return _jitted(init, at_precision(step), at_precision(evaluate), config.accumulate, layout)
+
+
+def _jitted(init: Callable, step: Callable, evaluate: Callable, accumulate: int, layout: Layout | None) -> Program:
+    """The program of three functions; what they put out lies as the layout has it."""
+    places: Any = (None, None, None)
+    if layout is not None:
+        state = layout.of_state(jax.eval_shape(init))
+        places = state, (state, layout.everywhere), layout.everywhere
     return Program(
-        jax.jit(init),
-        jax.jit(at_precision(step), donate_argnums=0),
-        jax.jit(at_precision(evaluate)),
+        jax.jit(init, out_shardings=places[0]),
+        jax.jit(step, donate_argnums=0, out_shardings=places[1]),
+        jax.jit(evaluate, out_shardings=places[2]),
+        layout,
+        accumulate,
     )
 
 
@@ -137,13 +173,13 @@ def accumulated_gradients(
     targets = jnp.maximum(micro_batches.weights.sum(), 1)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Float[Array, ""], LossSums]:
-        loss, sums = loss_sums(model, params, batch, key, attention)
+        loss, sums = loss_sums(model, placement.whole_outside_layers(params), batch, key, attention)
         return loss / targets.astype(loss.dtype), sums
 
     def add(total: tuple[LossSums, Params], scanned: tuple[Batch, Array]) -> tuple[tuple[LossSums, Params], None]:
         batch, index = scanned
         (_, sums), grads = jax.value_and_grad(loss, has_aux=True)(params, batch, micro_batch_key(dropout_key, index))
-        return jax.tree.map(jnp.add, total, (sums, grads)), None
+        return jax.tree.map(jnp.add, total, (sums, placement.stored(grads))), None
 
     first = jax.tree.map(lambda field: field[0], micro_batches)
     _, sums_shape = jax.eval_shape(loss, params, first, dropout_key)

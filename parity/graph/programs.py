@@ -35,6 +35,11 @@ def quickly(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     return call
 
 
+def compiled_quickly(lowered: Any) -> Any:
+    """`lowered.compile()`, told what XLA knows of `QUICKLY`."""
+    return lowered.compile(compiler_options=known(QUICKLY))
+
+
 def known(options: Options) -> dict[str, bool | int | str]:
     """What the default backend's compiler takes of its private options, which come and go with its releases."""
     return {name: value for name, value in options.items() if _takes(jax.default_backend(), name, value)}

@@ -15,8 +15,8 @@ class Outcome(NamedTuple):
     Attributes:
         bug: its name.
         side: where it was made, "JAX" or "torch".
-        tier: what was compared: "forward", "backward", "draws", "kernels", "optimizer", "training", "precision" or
-            "text".
+        tier: what was compared: "forward", "backward", "draws", "kernels", "optimizer", "training", "mesh", "precision"
+            or "text".
         caught: whether anything differed that matters, and the verdict was the right kind of failure.
         first: whether the first site to differ is the one that it should be.
         located: whether all culprits are sites at which the mistake is made, and there is one.

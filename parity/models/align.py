@@ -56,6 +56,15 @@ class Alignment:
                 waiting += program.nodes[one].reads
         return [program.nodes[one] for one in sorted(found) if program.nodes[one].kind == "operation"]
 
+    def varying(self, side: int, *, backward: bool = False) -> frozenset[int]:
+        """The values that an input enters; or, going backward, a cotangent."""
+        kinds = ("cotangent",) if backward else ("input", "cotangent")
+        found: set[int] = set()
+        for node in self.programs[side].nodes:
+            if node.kind in kinds or not found.isdisjoint(node.reads):
+                found.add(node.index)
+        return frozenset(found)
+
     def coverage(self, side: int) -> Coverage:
         """How much of one program has its equal in the other."""
         live = self.live(side)
@@ -102,20 +111,35 @@ def _near(first: Node, key: float, node: Node) -> bool:
     return key - first.print.key <= 1e-9 * max(first.print.scale, node.print.scale)
 
 
-def frontier(alignment: Alignment, side: int, ends: Sequence[int]) -> Frontier:
+def frontier(alignment: Alignment, side: int, ends: Sequence[int], *, backward: bool = False) -> Frontier:
     """Walks backward from what differs at the end, through what the other program does not have.
+
+    A value without an equal is passed by if what else is computed from it meets the other program again, as that of a
+    mask does that all layers read: what is wrong there would show in all of them. So is what no input enters.
 
     Args:
         alignment: of both.
         side: which program to walk through.
         ends: values that differ, whatever their fingerprints say: in another order, entries are other entries.
+        backward: whether to look at derivatives only, as all values agree.
     """
+    varying = alignment.varying(side, backward=backward)
+    harmless = _meeting_again(alignment, side, alignment.varying(side, backward=True), backward)
+    for passed in (harmless, frozenset[int]()):
+        found = _walked(alignment, side, ends, varying, passed)
+        if found.nodes:
+            return found
+    return _walked(alignment, side, ends, frozenset(range(len(alignment.programs[side].nodes))), frozenset())
+
+
+def _walked(
+    alignment: Alignment, side: int, ends: Sequence[int], varying: frozenset[int], passed: frozenset[int]
+) -> Frontier:
     program = alignment.programs[side]
     forced = {alignment.classes[side].get(one, -1) for one in ends} - {-1}
 
     def stops(index: int) -> bool:
-        node = program.nodes[index]
-        if node.kind != "operation":
+        if program.nodes[index].kind != "operation" or index not in varying or index in passed:
             return True
         return alignment.is_shared(side, index) and alignment.classes[side][index] not in forced
 
@@ -128,3 +152,17 @@ def frontier(alignment: Alignment, side: int, ends: Sequence[int]) -> Frontier:
             waiting += [read for read in program.nodes[one].reads if not stops(read)]
     first = [program.nodes[one] for one in sorted(region) if all(map(stops, program.nodes[one].reads))]
     return Frontier(tuple(first), frozenset(region))
+
+
+def _meeting_again(alignment: Alignment, side: int, derivatives: frozenset[int], backward: bool) -> frozenset[int]:
+    """Values without an equal from which, by way of such values alone, one is computed that has an equal."""
+    program = alignment.programs[side]
+    found: set[int] = set()
+    for node in reversed(program.nodes):
+        if (node.index in derivatives) != backward:
+            continue  # one result of an operation's derivative may need none of what the operation computed
+        has_equal = alignment.is_shared(side, node.index)
+        telling = has_equal and node.print is not None and not (node.print.single or node.print.zero)
+        if telling or (not has_equal and node.index in found):
+            found |= {one for one in node.reads if not alignment.is_shared(side, one)}
+    return frozenset(found)

@@ -139,31 +139,36 @@ class _Pairing:
         sides = tuple(side_of_case(alignment, side) for side in (0, 1))
         if run.first_to_differ is None:
             return Case(run, sides)
-        both = Both(self._reruns(inputs, backward), lambda *programs: [end for _, end in self._compared(programs)])
-        return Case(run, sides, diagnose(both, alignment, [end for _, end in compared]))
+        ends = [end for _, end in compared]
+        both = Both(self._reruns(inputs, backward), self._ends, self.labels)
+        return Case(run, sides, diagnose(both, alignment, ends))
 
     def _compared(self, programs: tuple[Program, Program]) -> list[Compared]:
         return [*_outputs(programs), *self._gradients(programs)]
 
+    def _ends(self, *programs: Program) -> list[Ends]:
+        ours, theirs = programs
+        return [end for _, end in self._compared((ours, theirs))]
+
     def _reruns(self, inputs: Arrays, backward: bool) -> Any:
         """Either side again, with values given."""
-        names = list(self._names)
+        seeds = self._seeds if backward else (None, None)
 
         def run(side: int) -> Callable[[Mapping[int, np.ndarray]], Program]:
-            seeds = _seeds(names) if backward else None
-            return lambda given: self.sides[side].run(inputs, self.params[side], seeds, given)
+            return lambda given: self.sides[side].run(inputs, self.params[side], seeds[side], given)
 
         return run(0), run(1)
 
     def _run(self, inputs: Arrays, backward: bool) -> tuple[Program, Program]:
         """Theirs first: their outputs' names say which cotangent each gets."""
         ours, theirs = self.sides
-        self._names: list[str] = []
+        names: list[str] = []
+        self._seeds = (_seeds(names), _seeds(names))
         with running(self.labels[1]):
-            their_program = theirs.run(inputs, self.params[1], _seeds([]) if backward else None)
-        self._names += their_program.outputs
+            their_program = theirs.run(inputs, self.params[1], self._seeds[1] if backward else None)
+        names += their_program.outputs
         with running(self.labels[0]):
-            return ours.run(inputs, self.params[0], _seeds(self._names) if backward else None), their_program
+            return ours.run(inputs, self.params[0], self._seeds[0] if backward else None), their_program
 
     def _gradients(self, programs: tuple[Program, Program]) -> list[Compared]:
         """Of every input, and of every parameter that has a row."""
@@ -183,12 +188,12 @@ class _Pairing:
             pair = (whole, row.join(parts, shape))
             name = f"d/d({row.whole if row.ours else ' + '.join(row.parts)})"
             judged = _judged(name, *(pair if row.ours else pair[::-1]), _summed(programs, names))
-            found.append((judged, _ends(programs, names, judged.agrees)))
+            found.append((judged, _gradient_ends(programs, names, judged.agrees)))
         for name in [name for name in grads[0] if name not in self.params[0]]:
             if name in grads[1]:
                 both = {0: (name,), 1: (name,)}
                 judged = _judged(f"d/d({name})", grads[0][name], grads[1][name], _summed(programs, both))
-                found.append((judged, _ends(programs, both, judged.agrees)))
+                found.append((judged, _gradient_ends(programs, both, judged.agrees)))
         return found
 
 
@@ -203,7 +208,7 @@ def _summed(programs: tuple[Program, Program], names: Mapping[int, Sequence[str]
     return max((one.scale for one in prints if one is not None), default=0.0)
 
 
-def _ends(programs: tuple[Program, Program], names: Mapping[int, Sequence[str]], agrees: bool) -> Ends:
+def _gradient_ends(programs: tuple[Program, Program], names: Mapping[int, Sequence[str]], agrees: bool) -> Ends:
     """Where gradients stand in both programs."""
     ours, theirs = (
         tuple(programs[side].gradients[name] for name in names[side] if name in programs[side].gradients)

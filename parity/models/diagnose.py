@@ -11,7 +11,7 @@ from parity.models.rerun import Both, carry_on
 from parity.models.result import Cut, Parting, SideOfCase
 
 # Partings that are looked for one behind the other, kinds of detours that are listed, and numbers of a value.
-_PARTINGS, _DETOURS, _NUMBERS = 6, 8, 4
+_PARTINGS, _DETOURS, _NUMBERS = 4, 8, 4
 
 
 class Ends(NamedTuple):
@@ -54,34 +54,45 @@ def diagnose(both: Both, alignment: Alignment, ends: Sequence[Ends]) -> tuple[Pa
     backward = all(end.agrees for end in ends if not end.backward)
     for _ in range(_PARTINGS):
         differing = [end for end in ends if not end.agrees and end.backward == backward]
-        suspects = _suspects(alignment, differing)
+        suspects = _suspects(alignment, differing, backward)
         if not any(suspects.nodes):
             break
-        causes, shape, pair = name_causes(both, alignment, suspects)
-        found.append(Parting(*_cuts(alignment, suspects), causes, shape, backward))
-        further = carry_on(both, alignment, suspects, pair, ends)
+        named = name_causes(both, alignment, suspects)
+        found.append(Parting(*_cuts(alignment, suspects), named.causes, named.shape, backward))
+        further = named.further or carry_on(both, alignment, suspects, named.pair, ends)
         if further is None:
             break
         alignment, ends = further
     return tuple(found)
 
 
-def _suspects(alignment: Alignment, differing: Sequence[Ends]) -> Suspects:
+def _suspects(alignment: Alignment, differing: Sequence[Ends], backward: bool) -> Suspects:
     """What lies at the first place where each program parts from the other."""
-    fronts = tuple(
-        frontier(alignment, side, [one for end in differing for one in (end.ours, end.theirs)[side]]) for side in (0, 1)
+    ends = [[one for end in differing for one in (end.ours, end.theirs)[side]] for side in (0, 1)]
+    ours, theirs = (frontier(alignment, side, ends[side], backward=backward) for side in (0, 1))
+    first = _together(alignment, ours.nodes, theirs.nodes)
+    nodes = tuple(
+        tuple(sorted(one.nodes, key=lambda node, chosen=chosen: node is not chosen))  # type: ignore[misc]
+        for one, chosen in zip((ours, theirs), first, strict=True)
     )
-    nodes = tuple(_by_data(alignment.programs[side], fronts[side].nodes) for side in (0, 1))
-    return Suspects(nodes, (fronts[0].region, fronts[1].region))  # type: ignore[arg-type]
+    return Suspects((nodes[0], nodes[1]), (ours.region, theirs.region))
 
 
-def _by_data(program: Program, nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """Those that read what an input enters before those that read parameters and constants alone."""
-    varying: set[int] = set()
-    for node in program.nodes:
-        if node.kind in ("input", "cotangent") or varying.intersection(node.reads):
-            varying.add(node.index)
-    return tuple(sorted(nodes, key=lambda node: (not varying.intersection(node.reads), node.index)))
+def _together(alignment: Alignment, ours: Sequence[Node], theirs: Sequence[Node]) -> tuple[Node | None, Node | None]:
+    """The first operation of each that read the most of what both share."""
+    groups = [[_groups(alignment, side, node) for node in nodes] for side, nodes in enumerate((ours, theirs))]
+    best, chosen = 0, (next(iter(ours), None), next(iter(theirs), None))
+    for node, reads in zip(ours, groups[0], strict=True):
+        for other, others in zip(theirs, groups[1], strict=True):
+            if len(reads & others) > best:
+                best, chosen = len(reads & others), (node, other)
+    return chosen
+
+
+def _groups(alignment: Alignment, side: int, node: Node) -> set[int]:
+    """The classes of what an operation reads, but for those of one number."""
+    reads = [alignment.programs[side].nodes[one] for one in node.reads]
+    return {alignment.classes[side][one.index] for one in reads if one.print is not None and not one.print.single}
 
 
 def _cuts(alignment: Alignment, suspects: Suspects) -> tuple[Cut, Cut]:

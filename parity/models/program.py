@@ -23,6 +23,7 @@ def _words(text: str) -> frozenset[str]:
 # Operations whose result may be nothing but the rounding of what they add.
 _SUMS = _words(
     """add sub rsub sum mean reduce_sum add_any dot_general mm bmm addmm baddbmm matmul cumsum mv dot logsumexp einsum
+    MatMul Gemm Add Sub Sum Mean ReduceSum ReduceMean CumSum Einsum Conv
     conv_general_dilated convolution native_layer_norm_backward _softmax_backward_data _log_softmax_backward_data
     scatter-add scatter_add embedding_dense_backward index_put"""
 )
@@ -31,9 +32,12 @@ _LAYOUT = _words(
     """t transpose permute view _unsafe_view reshape expand clone contiguous squeeze unsqueeze slice select split alias
     broadcast_in_dim copy neg stack cat concatenate expand_dims detach _to_copy convert_element_type unbind as_strided
     _reshape_alias dynamic_slice gather split_with_sizes chunk pad stop_gradient optimization_barrier copy_p unstack
-    select_backward slice_backward"""
+    select_backward slice_backward
+    Transpose Reshape Expand Squeeze Unsqueeze Slice Split Concat Identity Cast CastLike Gather Flatten Tile Pad Neg"""
 )
-_PRODUCTS = frozenset(("mul", "mm", "bmm", "dot_general", "matmul", "mv", "dot", "addmm", "baddbmm"))
+_PRODUCTS = frozenset(
+    ("mul", "mm", "bmm", "dot_general", "matmul", "mv", "dot", "addmm", "baddbmm", "MatMul", "Gemm", "Mul")
+)
 
 
 class Place(NamedTuple):

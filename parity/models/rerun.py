@@ -20,11 +20,13 @@ class Both:
     Attributes:
         runs: of either side: runs it with some values given.
         judge: compares what both came to.
+        labels: what they are called.
         given: what each side is given by now.
     """
 
     runs: tuple[Callable[[Mapping[int, np.ndarray]], Program], Callable[[Mapping[int, np.ndarray]], Program]]
     judge: Judge
+    labels: tuple[str, str]
     given: tuple[dict[int, np.ndarray], dict[int, np.ndarray]] = dataclasses.field(default_factory=lambda: ({}, {}))
 
     def again(
@@ -50,27 +52,24 @@ def laid_out(alignment: Alignment, value: np.ndarray, source: Node, target: Node
     """
     if value.size != int(np.prod(target.shape)):
         return None
-    nodes = alignment.programs[side].nodes
-    best: np.ndarray | None = None
-    most = 0
+    best, last = b"", -1
     for index in alignment.classes[side]:
-        here = nodes[index]
+        here = alignment.programs[side].nodes[index]
+        if not last < index < target.index:
+            continue  # what comes last before it is likest to have its layout
         if here.shape != target.shape or here.value is None or not alignment.is_shared(side, index):
             continue
-        for there in alignment.equals(side, index):
-            if there.shape != source.shape or there.value is None or here.print is None or here.print.single:
-                continue
-            distinct = np.unique(there.value).size
-            if distinct > most:
+        if np.unique(here.value).size < value.size:
+            continue  # of equal entries nobody can tell which is which
+        for there in reversed(alignment.equals(side, index)):
+            if there.shape == source.shape and there.index < source.index and there.value is not None and last < index:
                 order = np.empty(value.size, np.int64)
-                order[np.argsort(here.value, axis=None, kind="stable")] = np.argsort(
-                    there.value, axis=None, kind="stable"
-                )
-                best, most = order, distinct
-    if most < value.size:
+                order[np.argsort(here.value, axis=None)] = np.argsort(there.value, axis=None)
+                best, last = order.tobytes(), index
+    if not best:
         return value.reshape(target.shape) if source.shape == target.shape else None
-    assert best is not None, "an order was found with the most distinct values"
-    return value.ravel()[best].reshape(target.shape)
+    order = np.frombuffer(best, np.int64)
+    return value.ravel()[order].reshape(target.shape)
 
 
 def carry_on(

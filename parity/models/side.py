@@ -19,7 +19,7 @@ class Side(Protocol):
     """One of the two.
 
     Attributes:
-        framework: "JAX" or "torch".
+        framework: "JAX", "torch" or "ONNX".
         params: every parameter and buffer of floats, in float64.
         buffers: the names of those that are no parameters.
     """
@@ -52,6 +52,24 @@ def bind(
     Raises:
         UsageError: the function takes no argument of that name, or misses one.
     """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[skip:]
+    except (TypeError, ValueError):
+        parameters = [inspect.Parameter("anything", inspect.Parameter.VAR_KEYWORD)]
+    anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
+    taken = [one.name for one in parameters if one.kind is not inspect.Parameter.VAR_POSITIONAL]
+    needed = {one.name for one in parameters if one.default is inspect.Parameter.empty and one.name in taken}
+    return bind_names(inputs, names, None if anything else taken, needed)
+
+
+def bind_names(
+    inputs: Iterable[str], names: Names, taken: Sequence[str] | None, needed: Iterable[str]
+) -> tuple[list[str], dict[str, str]]:
+    """The same for what takes inputs of these names; None takes any.
+
+    Raises:
+        UsageError: an input is not taken, or one is missing.
+    """
     inputs = list(inputs)
     if names is not None and not isinstance(names, Mapping):
         _refuse_others(
@@ -59,15 +77,9 @@ def bind(
         )
         return list(names), {}
     renamed = {name: (names or {}).get(name, name) for name in inputs}
-    try:
-        parameters = list(inspect.signature(function).parameters.values())[skip:]
-    except (TypeError, ValueError):
+    if taken is None:
         return [], renamed
-    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
-        return [], renamed
-    taken = [one.name for one in parameters if one.kind is not inspect.Parameter.VAR_POSITIONAL]
-    needed = {one.name for one in parameters if one.default is inspect.Parameter.empty and one.name in taken}
-    unknown, missing = set(renamed.values()) - set(taken), needed - set(renamed.values())
+    unknown, missing = set(renamed.values()) - set(taken), set(needed) - set(renamed.values())
     how = "say inputs={'a name here': 'its name there'} or inputs=[names in order]"
     what = f"it takes {', '.join(taken) or 'nothing'}; {how}"
     _refuse_others(unknown, f"it takes no {', '.join(sorted(unknown))}: {what}")

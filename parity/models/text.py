@@ -22,7 +22,8 @@ def headline(result: Result) -> str:
         return f"parity {verdict}: {vacuities([case.run for case in result.cases])[0]}"
     if verdict is Verdict.FAIL_SEMANTIC:
         case = _failing(result)
-        outputs = f"{len(case.run.differing)} of {counted(len(case.run.comparisons), 'value')} at the end differ"
+        count = len(case.run.differing)
+        outputs = f"{count} of {counted(len(case.run.comparisons), 'value')} at the end differ{'s' * (count == 1)}"
         return f"parity {verdict}{_where(result, case)}; {outputs}"
     return f"parity {verdict}: {_amount(result)}; {_worst(result)}"
 

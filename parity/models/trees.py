@@ -1,6 +1,7 @@
 """What both frameworks' results and calls have in common: nested outputs, and lines of a user's own code."""
 
 import dataclasses
+import functools
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,7 @@ def flatten(tree: Any, is_leaf: Callable[[Any], bool], path: str = "") -> dict[s
     return found
 
 
+@functools.cache
 def is_users(file: str) -> bool:
     """Whether a file is a user's: of no library that runs models, and not of this package."""
     if file.startswith((_PARITY, "<")):
@@ -50,6 +52,7 @@ def is_users(file: str) -> bool:
     return not file.startswith(_STANDARD)
 
 
+@functools.cache
 def shown(file: str, line: int) -> str:
     """A file and a line as a report shows them: from the current folder, or from the package on."""
     path = Path(file)
@@ -78,9 +81,14 @@ def user_line(frame: FrameType | None) -> str:
     return library
 
 
+@functools.cache
+def _is_layers(file: str) -> bool:
+    return "nn" in Path(file).parts
+
+
 def innermost(frames: Sequence[tuple[str, int]]) -> str:
     """The same of files and lines, the innermost first; a library's layers stand in a folder `nn`."""
     own = next((place for place, (file, _) in enumerate(frames) if file.endswith(_CALLERS)), len(frames))
     users = [shown(*one) for one in frames[:own] if is_users(one[0])]
-    layers = [shown(*one) for one in frames[:own] if "nn" in Path(one[0]).parts]
+    layers = [shown(*one) for one in frames[:own] if _is_layers(one[0])]
     return next(iter([*users, *layers]), "")

@@ -225,17 +225,28 @@ def _slips(rows: Sequence[Row], ours: Arrays, theirs: Arrays) -> Iterator[str]:
         if row.ours and len(row.parts) == 1:
             kinds.setdefault(row.whole.rpartition(".")[2], []).append(row)
     for kind, group in kinds.items():
-        matrices = [row for row in group if ours[row.whole].ndim == 2]
-        usual = [row for row in matrices if row.how == "transposed"]
-        for row in matrices:
-            if row.how == "the same" and 2 * len(usual) > len(matrices):
+        # Of any other shape, a kernel that is not transposed fits nowhere.
+        square = [row for row in group if ours[row.whole].ndim == 2 and len({*ours[row.whole].shape}) == 1]
+        usual = [row for row in square if row.how == "transposed"]
+        for row in square:
+            if row.how == "the same" and 2 * len(usual) > len(square):
                 yield f"{row.whole} = {row.parts[0]}, not transposed, as {len(usual)} other {kind}s are"
-    numbered = [(row, _numbers(row.whole), _numbers(row.parts[0])) for row in rows if len(row.parts) == 1]
-    numbered = [one for one in numbered if one[1] and len(one[1]) == len(one[2])]
-    straight = sum(here == there for _, here, there in numbered)
-    for row, here, there in numbered:
-        if here != there and 2 * straight > len(numbered):
+    numbered: dict[tuple[str, str], list[tuple[Row, tuple[int, ...], tuple[int, ...]]]] = {}
+    for row in rows:
+        if len(row.parts) == 1 and _numbers(row.whole):
+            pattern = _pattern(row.whole), _pattern(row.parts[0])
+            numbered.setdefault(pattern, []).append((row, _numbers(row.whole), _numbers(row.parts[0])))
+    # An exporter's own numbers are no layers.
+    same = [group for group in numbered.values() if {here for _, here, _ in group} == {there for *_, there in group}]
+    every = [one for group in same for one in group]
+    straight = sum(here == there for _, here, there in every)
+    for row, here, there in every:
+        if here != there and 2 * straight > len(every):
             yield f"{row.whole} = {row.parts[0]}: another layer's"
+
+
+def _pattern(name: str) -> str:
+    return re.sub(r"(?<![A-Za-z])\d+", "#", name)
 
 
 def _numbers(name: str) -> tuple[int, ...]:

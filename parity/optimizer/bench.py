@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,10 @@ import optax
 import torch_ref
 from jax_encoder.config import EncoderConfig
 from jax_encoder.model import MASKED_LM, shapes_of
-from jax_encoder.params import named, nested
+from jax_encoder.params import name_of, named, nested
+from jax_encoder.training import layered
 from jax_encoder.training import optimizer as optimizers
+from jax_encoder.training.config import Optimizer as Kind
 from jax_encoder.training.config import OptimizerOptions
 from parity.cases.randomise import randomise
 from parity.encoder.subject import EncoderSubject
@@ -38,8 +40,7 @@ from parity.optimizer.stages import (
     compare,
     draw,
 )
-from parity.optimizer.torch_side import Recipe, TorchSide
-from torch_ref import training
+from parity.optimizer.torch_side import Layout, Recipe, TorchSide
 
 
 def _arrays(tree: Any) -> dict[str, np.ndarray]:
@@ -52,7 +53,10 @@ class JaxSide:
 
     def __init__(self, settings: Settings):
         self._settings = settings
+        kinds: tuple[Any, ...] = get_args(Kind)
+        self._ours = settings.optimizer in kinds
         self._options = OptimizerOptions(
+            optimizer=kinds[kinds.index(settings.optimizer)] if self._ours else "adamw",
             learning_rate=settings.learning_rate,
             warmup_steps=settings.warmup_steps,
             schedule=settings.schedule,
@@ -62,13 +66,15 @@ class JaxSide:
             b2=settings.b2,
             eps=settings.eps,
             clip_norm=settings.clip_norm,
+            momentum=settings.momentum,
+            average=settings.average,
         )
         self._rates = optimizers.learning_rates(self._options, settings.steps)
         self._schedule = np.asarray(quickly(jax.vmap(self._rates))(jnp.arange(settings.steps, dtype=jnp.int32)))
         self._clip, self._advance, self._step = (
             quickly(method) for method in (self._clipped, self._advanced, self._stepped)
         )
-        self._apply = quickly(optax.apply_updates)
+        self._apply, self._average = quickly(optax.apply_updates), quickly(self._averaged)
 
     def schedule(self) -> np.ndarray:
         return self._schedule
@@ -85,6 +91,9 @@ class JaxSide:
 
     def apply(self, params: Arrays, update: Arrays) -> Arrays:
         return _arrays(self._apply(nested(params), nested(update)))
+
+    def averaged(self, state: State, params: Arrays) -> Arrays:
+        return _arrays(self._average(_tree(state), nested(params))) if state.average else {}
 
     def _values(self, tree: Any) -> Step:
         """Arrays of numpy, with the names of parameters."""
@@ -104,15 +113,21 @@ class JaxSide:
         moved = self._moved(self._whole(), state, gradient)
         return moved._replace(learning_rate=self._rates(step), global_norm=norm, clipped_gradient=clipped)
 
+    def _averaged(self, state: State, params: Any) -> Any:
+        transformation = optimizers.averaging(self._options.average or 0.0)
+        before = optimizers.AverageState(jnp.asarray(state.done), state.average)
+        update = jax.tree.map(jnp.subtract, params, state.params)
+        return transformation.update(update, before, state.params)[1].average
+
     def _whole(self) -> optax.GradientTransformation:
-        if self._settings.optimizer == "adamw":
+        if self._ours:
             return optimizers.make_optimizer(self._options, self._settings.steps)
         return optax.chain(optimizers.clip(self._options), self._without_clipping(self._rates))
 
     def _without_clipping(self, rates: optax.Schedule) -> optax.GradientTransformation:
         given = self._settings
-        if given.optimizer == "adamw":
-            return optimizers.adamw(self._options, rates)
+        if self._ours:
+            return optimizers.unclipped(self._options, rates)
         decay = optax.add_decayed_weights(given.weight_decay, mask=optimizers.decayed)
         if given.optimizer == "adam":
             return optax.chain(decay, optax.adam(rates, b1=given.b1, b2=given.b2, eps=given.eps, eps_root=0.0))
@@ -120,24 +135,36 @@ class JaxSide:
 
     def _moved(self, optimizer: optax.GradientTransformation, state: State, gradient: Any) -> Step:
         """One update from a state, without the values before it."""
-        momentum = self._settings.optimizer == "sgd"
-        moments = {"trace": state.first} if momentum else {"mu": state.first, "nu": state.second}
         with jax.numpy_dtype_promotion("standard"):
-            before = optax.tree.set(optimizer.init(state.params), count=state.done, **moments)
+            fresh = optimizer.init(state.params)
+            before = optax.tree.set(fresh, count=state.done, **_kept(fresh, state))
             update, _ = optimizer.update(gradient, before, state.params)
         params, after = optimizers.apply_gradients(optimizer, gradient, before, state.params)
-        # AdamW counts twice, for its moments and for the learning rate.
-        count = None if momentum else optax.tree.get_all_with_path(after, "count")[0][1]
-        first = optax.tree.get(after, "trace" if momentum else "mu")
-        second = {} if momentum else optax.tree.get(after, "nu")
+        # AdamW counts twice, for its moments and for the learning rate; SGD for the latter alone.
+        counts = None if self._settings.optimizer == "sgd" else optax.tree.get_all_with_path(after, "count")[0][1]
+        found = {name: optax.tree.get(after, name, None) for name in ("trace", "mu", "nu", "average")}
+        flat = {name: {} if tree is None else named(tree) for name, tree in found.items()}
         nothing: Any = jnp.nan
-        return Step(count, nothing, nothing, {}, first, second, update, params)
+        first = nested({**flat["trace"], **flat["mu"]})
+        return Step(counts, nothing, nothing, {}, first, nested(flat["nu"]), update, params, nested(flat["average"]))
+
+
+def _kept(fresh: optax.OptState, state: State) -> dict[str, Any]:
+    """What is to be set in a fresh state of an optimizer; each kind has its own."""
+    first, second, average = (named(tree) for tree in (state.first, state.second, state.average))
+    values = {"trace": first, "mu": first, "nu": second, "average": average}
+    found = {name: optax.tree.get(fresh, name, None) for name in values}
+    return {
+        name: jax.tree_util.tree_map_with_path(lambda path, _, flat=values[name]: flat[name_of(path)], tree)
+        for name, tree in found.items()
+        if tree is not None
+    } | ({} if found["average"] is None else {"times": state.done})
 
 
 def _tree(state: State) -> State:
     """The state as our side nests it."""
     done: Any = jnp.asarray(state.done, jnp.int32)
-    return State(done, nested(state.params), nested(state.first), nested(state.second))
+    return State(done, *(nested(arrays) for arrays in state[1:]))
 
 
 def check_optimizers(
@@ -176,10 +203,7 @@ class Bench:
         table = match(rows(config), shapes, {name: tuple(p.shape) for name, p in reference.named_parameters()})
         self.settings, self.recipe = settings, Recipe(settings=settings)
         self.params = randomise(shapes, draws(config), seed=0)
-        self.decays = {
-            name: all(training.is_decayed(reference.get_parameter(one)) for one in row.torch_names(name))
-            for name, row in table.rows.items()
-        }
+        self.layout = Layout(table, reference)
         with running("JAX"):
             self.jax_side = JaxSide(settings)
 
@@ -195,7 +219,7 @@ class Bench:
 
     def side(self, recipe: Recipe) -> TorchSide:
         """The reference by a recipe."""
-        return TorchSide(recipe, self.decays)
+        return TorchSide(recipe, self.layout)
 
     def start(self, case: str) -> State:
         """A random state. SGD moves as far as its gradients are large: its parameters must not drown that."""
@@ -203,8 +227,19 @@ class Bench:
         shrink = scale if self.settings.optimizer == "sgd" else 1.0
         params = {name: shrink * array for name, array in self.params.items()}
         squares = draw(params, scale, seed=2000)
-        second = {name: 0.5 * scale**2 + array**2 for name, array in squares.items()}
-        return State(START, params, draw(params, scale, seed=1000), {} if self.settings.optimizer == "sgd" else second)
+        # StableAdamW's step is shorter only where gradients are larger than their mean square expects.
+        expected = 1e-6 if self.settings.optimizer == "stable_adamw" else 1.0
+        second = {
+            name: expected * (0.5 * scale**2 + array**2)
+            for name, array in squares.items()
+            if self._has_second_moment(name)
+        }
+        average = {} if self.settings.average is None else draw(params, 1.0, seed=3000)
+        return State(START, params, draw(params, scale, seed=1000), second, average)
+
+    def _has_second_moment(self, name: str) -> bool:
+        kind = self.settings.optimizer
+        return kind != "sgd" and not (kind == "muon" and layered.is_matrix(name))
 
 
 @functools.cache

@@ -1,42 +1,25 @@
 """Mistakes in an optimizer and its learning rate, made in the reference."""
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
 
-from parity.judge.bug import Bug
 from parity.optimizer import plants as plants
-from parity.optimizer.torch_side import Recipe, adam
+from parity.optimizer.catalogue import RATE, UPDATE, OptimizerBug
+from parity.optimizer.layered_bugs import LAYERED_BUGS
+from parity.optimizer.torch_side import adam
 
-_ADAMW, _ADAM, _EVERY = ("adamw",), ("adamw", "adam"), ("adamw", "adam", "sgd")
-_UPDATE = r"step\d+\.update\..*"
+_ADAM, _EVERY = ("adamw", "adam"), ("adamw", "adam", "sgd", "stable_adamw", "lamb", "muon")
 _COUPLING = r"step\d+\.(first_moment|second_moment|update)\..*"
 _CLIPPED = r"step\d+\.clipped_gradient\..*"
-_RATE = r"schedule|step\d+\.learning_rate"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OptimizerBug(Bug):
-    """A mistake between the gradient and the new parameter.
-
-    Attributes:
-        plant: makes it in a recipe of the reference.
-        optimizers: in which it can be made.
-        variant, case: what exposes it; the case is the magnitude of the gradients.
-    """
-
-    plant: Callable[[Recipe], Recipe]
-    optimizers: tuple[str, ...] = _ADAMW
-    variant: str = "adamw-cosine"
-    case: str = "gradient-1"
 
 
 OPTIMIZER_BUGS: tuple[OptimizerBug, ...] = (
+    *LAYERED_BUGS,
     OptimizerBug(
         name="adam-eps",
         mistake="Adam's epsilon is 1e-6 for 1e-8",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.number(eps=1e-6),
         optimizers=_ADAM,
         case="gradient-1e-7",
@@ -44,20 +27,20 @@ OPTIMIZER_BUGS: tuple[OptimizerBug, ...] = (
     OptimizerBug(
         name="adam-eps-root",
         mistake="Adam's epsilon is added inside the root",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.made(adam(plants.EpsInRoot)),
         case="gradient-1e-4",
     ),
     OptimizerBug(
         name="adam-no-bias-correction",
         mistake="Adam's moments are not corrected for their start at 0",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.made(adam(plants.NotCorrected)),
     ),
     OptimizerBug(
         name="adam-count-from-zero",
         mistake="the bias correction counts the steps before this one, not this one too",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.made(adam(plants.CountsFromZero)),
         source="optax#415",
     ),
@@ -98,7 +81,7 @@ OPTIMIZER_BUGS: tuple[OptimizerBug, ...] = (
     OptimizerBug(
         name="amsgrad-on",
         mistake="Adam divides by the largest second moment so far",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.made(plants.amsgrad),
     ),
     OptimizerBug(
@@ -112,7 +95,7 @@ OPTIMIZER_BUGS: tuple[OptimizerBug, ...] = (
     OptimizerBug(
         name="decay-missing",
         mistake="there is no weight decay",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.number(weight_decay=0.0),
         optimizers=_EVERY,
     ),
@@ -126,13 +109,13 @@ OPTIMIZER_BUGS: tuple[OptimizerBug, ...] = (
     OptimizerBug(
         name="decay-default",
         mistake="weight decay is left at torch's default, 1e-2",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.grouped(plants.default_decay),
     ),
     OptimizerBug(
         name="decay-mask-all",
         mistake="norms and biases are decayed, too",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.grouped(plants.all_decay),
         optimizers=_EVERY,
         source="transformers#11936",
@@ -140,7 +123,7 @@ OPTIMIZER_BUGS: tuple[OptimizerBug, ...] = (
     OptimizerBug(
         name="decay-mask-flipped",
         mistake="norms and biases are decayed, and nothing else",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.grouped(plants.others_decay),
         optimizers=_EVERY,
         source="transformers#18273",
@@ -148,13 +131,13 @@ OPTIMIZER_BUGS: tuple[OptimizerBug, ...] = (
     OptimizerBug(
         name="decay-not-times-lr",
         mistake="weight decay is not multiplied by the learning rate",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.made(adam(plants.DecaysAlone)),
     ),
     OptimizerBug(
         name="decay-last",
         mistake="weight decay is taken from the parameters that have moved already",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.made(adam(plants.DecaysLast)),
     ),
     OptimizerBug(
@@ -196,7 +179,7 @@ OPTIMIZER_BUGS: tuple[OptimizerBug, ...] = (
     OptimizerBug(
         name="schedule-off-by-one",
         mistake="every step has the learning rate of the step before it",
-        where=_RATE,
+        where=RATE,
         plant=plants.rated(plants.late),
         optimizers=_EVERY,
         source="optax#415",
@@ -204,42 +187,42 @@ OPTIMIZER_BUGS: tuple[OptimizerBug, ...] = (
     OptimizerBug(
         name="schedule-constant",
         mistake="the learning rate is the highest throughout",
-        where=_RATE,
+        where=RATE,
         plant=plants.rated(plants.constant),
         optimizers=_EVERY,
     ),
     OptimizerBug(
         name="schedule-no-warmup",
         mistake="the warm-up is left out",
-        where=_RATE,
+        where=RATE,
         plant=plants.rated(plants.without_warmup),
         optimizers=_EVERY,
     ),
     OptimizerBug(
         name="schedule-warmup-from-zero",
         mistake="the warm-up starts at 0 and wastes a step",
-        where=_RATE,
+        where=RATE,
         plant=plants.rated(plants.warmup_from_zero),
         optimizers=_EVERY,
     ),
     OptimizerBug(
         name="schedule-warmup-counted-in",
         mistake="the fall begins with the first step, not after the warm-up",
-        where=_RATE,
+        where=RATE,
         plant=plants.rated(plants.warmup_counted_in),
         optimizers=_EVERY,
     ),
     OptimizerBug(
         name="schedule-by-epoch",
         mistake="the learning rate is set once in four steps",
-        where=_RATE,
+        where=RATE,
         plant=plants.rated(plants.by_epoch),
         optimizers=_EVERY,
     ),
     OptimizerBug(
         name="nesterov-off",
         mistake="Nesterov's momentum is off",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.number(nesterov=False),
         optimizers=("sgd",),
         variant="sgd-nesterov",
@@ -263,7 +246,7 @@ OPTIMIZER_BUGS: tuple[OptimizerBug, ...] = (
     OptimizerBug(
         name="nesterov-on",
         mistake="Nesterov's momentum is on",
-        where=_UPDATE,
+        where=UPDATE,
         plant=plants.number(nesterov=True),
         optimizers=("sgd",),
         variant="sgd-linear",

@@ -4,6 +4,8 @@ How each is said on either side::
 
     | here | optax | torch.optim |
     |---|---|---|
+    | stable_adamw, lamb, muon | `jax_encoder.training.layered` | `torch_ref.optimizers`, written after the papers |
+    | average | `jax_encoder.training.optimizer.averaging` | `swa_utils`, which starts as the first step's parameters |
     | adamw | `adamw`: decay added to the update, times the learning rate | `AdamW`: parameters times 1 - lr * decay |
     | adam | `add_decayed_weights` before `adam` | `Adam`: its weight_decay is added to the gradient |
     | sgd | `add_decayed_weights` before `sgd` | `SGD`: its weight_decay is added to the gradient |
@@ -14,6 +16,7 @@ How each is said on either side::
     | nesterov | `nesterov` | `nesterov` |
     | weight_decay | `weight_decay`, 1e-4 if left out, and a mask | `weight_decay` of a group; AdamW: 1e-2 if left out |
     | clip_norm | `clip_by_global_norm`: times clip_norm / norm | by hand: `clip_grad_norm_` divides by norm + 1e-6 |
+    | layers | lie in one array, and are parameters of their own | are parameters of their own |
     | schedule | a function of the count before the step: 0, 1, ... | `lr`, set before every step |
 """
 
@@ -29,8 +32,8 @@ class Settings:
     `amsgrad` is off on both sides: optax's is another transformation.
     """
 
-    optimizer: Literal["adamw", "adam", "sgd"]
-    schedule: Literal["cosine", "linear", "wsd"] = "cosine"
+    optimizer: Literal["adamw", "adam", "sgd", "stable_adamw", "lamb", "muon"]
+    schedule: Literal["cosine", "linear", "wsd", "wsd_sqrt", "inverse_root"] = "cosine"
     steps: int = 12
     learning_rate: float = 3e-3
     warmup_steps: int = 5
@@ -42,6 +45,7 @@ class Settings:
     nesterov: bool = False
     weight_decay: float = 0.05
     clip_norm: float = 1.0
+    average: float | None = None
 
 
 # The compared steps 3 to 8 see the end of the warm-up, the peak at 5 and, from 7 on, wsd's fall.
@@ -50,6 +54,12 @@ VARIANTS: Mapping[str, Settings] = {
     "adamw-linear": Settings(optimizer="adamw", schedule="linear"),
     "adamw-wsd": Settings(optimizer="adamw", schedule="wsd"),
     "adamw-no-warmup": Settings(optimizer="adamw", warmup_steps=0),
+    "adamw-wsd-sqrt": Settings(optimizer="adamw", schedule="wsd_sqrt"),
+    "adamw-inverse-root": Settings(optimizer="adamw", schedule="inverse_root"),
+    "adamw-average": Settings(optimizer="adamw", average=0.9),
+    "stable-adamw": Settings(optimizer="stable_adamw"),
+    "lamb": Settings(optimizer="lamb"),
+    "muon": Settings(optimizer="muon", momentum=0.95),
     "adam-cosine": Settings(optimizer="adam"),
     "sgd-linear": Settings(optimizer="sgd", schedule="linear"),
     "sgd-nesterov": Settings(optimizer="sgd", nesterov=True),

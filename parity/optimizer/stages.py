@@ -1,9 +1,9 @@
 """Two optimizers, stage by stage: what each computes by itself, and what ours makes of the reference's values.
 
-A step is cut into the count of steps, learning rate, global norm, clipped gradient, first and second moment, update and
-parameter. Every stage is compared, and computed once more by ours from what the reference computed before it, so that
-the stage that is wrong is told from those that inherit it. Sites are named `step3.second_moment.head.bias`; steps count
-from 0.
+A step is cut into the count of steps, learning rate, global norm, clipped gradient, first and second moment, update,
+parameter and average. Every stage is compared, and computed once more by ours from what the reference computed before
+it, so that the stage that is wrong is told from those that inherit it. Sites are named `step3.second_moment.head.bias`;
+steps count from 0.
 """
 
 import functools
@@ -29,12 +29,14 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class State(NamedTuple):
-    """What goes from one step to the next, under our names. `second` is empty where there is no second moment."""
+    """What goes from one step to the next, under our names. `second` lacks what has no second moment; `average` is
+    empty where none is kept."""
 
     done: int
     params: Arrays
     first: Arrays
     second: Arrays
+    average: Arrays
 
 
 class Step(NamedTuple):
@@ -48,11 +50,12 @@ class Step(NamedTuple):
     second_moment: Arrays
     update: Arrays
     parameter: Arrays
+    average: Arrays
 
     def state(self, done: int) -> State:
         """What the next step starts from; `done` is the number of steps where the optimizer does not count."""
         counted = done if self.step_count is None else int(self.step_count)
-        return State(counted, self.parameter, self.first_moment, self.second_moment)
+        return State(counted, self.parameter, self.first_moment, self.second_moment, self.average)
 
 
 # What each stage is computed from: stages of the same step, and of the step before.
@@ -65,6 +68,7 @@ _READS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "second_moment": (("clipped_gradient",), ("second_moment", "parameter")),
     "update": (("step_count", "learning_rate", "clipped_gradient", "first_moment", "second_moment"), ("parameter",)),
     "parameter": (("update",), ("parameter",)),
+    "average": (("parameter",), ("average",)),
 }
 
 
@@ -82,10 +86,13 @@ class Side(Protocol):
         """The global norm, and the clipped gradient."""
 
     def advance(self, state: State, clipped: Arrays, learning_rate: float) -> Step:
-        """What comes after clipping, with any learning rate; the values before it are those given."""
+        """What comes after clipping, with any learning rate; the values before it are those given, the average none."""
 
     def apply(self, params: Arrays, update: Arrays) -> Arrays:
         """The new parameters."""
+
+    def averaged(self, state: State, params: Arrays) -> Arrays:
+        """The new average of the parameters that a step comes to from a state; empty where none is kept."""
 
 
 class Given(NamedTuple):
@@ -106,6 +113,8 @@ def replay(side: Side, given: Given, stage: str) -> Any:
         return side.clip(gradient)[stage == "clipped_gradient"]
     if stage == "parameter":
         return side.apply(before.params, values.update)
+    if stage == "average":
+        return side.averaged(before, values.parameter)
     if stage == "update":
         before = _leading_to(side, given)
     moved = side.advance(before, values.clipped_gradient, float(values.learning_rate))
@@ -121,7 +130,7 @@ def _leading_to(side: Side, given: Given) -> State:
     ends = []
     for start in (np.zeros_like, np.ones_like):
         moments = [{name: start(array) for name, array in moment.items()} for moment in (before.first, before.second)]
-        state = State(before.done, before.params, *moments)
+        state = before._replace(first=moments[0], second=moments[1])
         ends.append(side.advance(state, values.clipped_gradient, float(values.learning_rate)))
     led = [
         {name: (wanted[name] - zero[name]) / (one[name] - zero[name]) for name in wanted}
@@ -131,7 +140,7 @@ def _leading_to(side: Side, given: Given) -> State:
         )
     ]
     done = before.done if values.step_count is None else int(values.step_count) - 1
-    return State(done, before.params, *led)
+    return before._replace(done=done, first=led[0], second=led[1])
 
 
 class Candidate(NamedTuple):

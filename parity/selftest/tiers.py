@@ -18,6 +18,8 @@ from parity.judge.bug import Bug
 from parity.judge.outcome import Outcome
 from parity.kernels import runs as kernels
 from parity.kernels.bugs import KERNEL_BUGS
+from parity.mesh import runs as mesh
+from parity.mesh.bugs import MESH_BUGS
 from parity.optimizer import bench as optimizer
 from parity.optimizer.bugs import OPTIMIZER_BUGS
 from parity.precision import runs as precision
@@ -30,7 +32,7 @@ from parity.training.bugs import TRAINING_BUGS
 from parity.training.draws import KEY_BUGS
 
 CATALOGUE: tuple[Bug, ...] = (
-    *(*MODEL_BUGS, *DRAWS_BUGS, *KERNEL_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *KEY_BUGS, *PRECISION_BUGS),
+    *(*MODEL_BUGS, *DRAWS_BUGS, *KERNEL_BUGS, *OPTIMIZER_BUGS, *TRAINING_BUGS, *KEY_BUGS, *MESH_BUGS, *PRECISION_BUGS),
     *TEXT,
 )
 # A mistake may be made at several tiers: an untied decoder shows in a gradient and in a training run.
@@ -111,6 +113,7 @@ def _of_others(names: Names | None) -> Iterator[Part]:
         ("optimizer", 20, OPTIMIZER_BUGS, optimizer.outcomes),
         ("training", 120, TRAINING_BUGS, training.outcomes),
         ("draws of training", 20, KEY_BUGS, keys.outcomes),
+        ("mesh", 120, MESH_BUGS, mesh.outcomes),
         ("precision", 60, PRECISION_BUGS, precision.outcomes),
     )
     for what, seconds, bugs, outcomes in tiers:

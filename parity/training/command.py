@@ -21,6 +21,8 @@ class Training(output.Output):
     """Form of the encoder; both have two layers, and dropout."""
     accumulate: int = 2
     """Micro-batches to a step."""
+    optimizer: Literal["adamw", "stable_adamw", "lamb", "muon"] = "adamw"
+    """What moves the parameters."""
     seed: int = 0
     """Of the initial parameters, the order of rows, the masks and dropout."""
     data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE ...")] = ()
@@ -49,6 +51,13 @@ class Training(output.Output):
         from parity.training.course import prepare
 
         try:
-            return prepare(self.preset, steps=self.steps, accumulate=self.accumulate, seed=self.seed, data=self.data)
+            return prepare(
+                self.preset,
+                steps=self.steps,
+                accumulate=self.accumulate,
+                seed=self.seed,
+                data=self.data,
+                optimizer=self.optimizer,
+            )
         except ValueError as error:
             raise UsageError(str(error)) from error

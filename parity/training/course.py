@@ -14,7 +14,7 @@ from jax_encoder.data.packing import pack
 from jax_encoder.data.tokenizer_form import TokenizerForm
 from jax_encoder.data.tokenizer_training import train_tokenizer
 from jax_encoder.training.choose import fit_vocabulary, row_length
-from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig
+from jax_encoder.training.config import ModelOptions, Optimizer, OptimizerOptions, PretrainConfig
 
 Preset = Literal["modernbert", "bert"]
 
@@ -60,7 +60,15 @@ class Course(NamedTuple):
     held_out: EvaluationBatches
 
 
-def prepare(preset: Preset, *, steps: int, accumulate: int, seed: int = 0, data: Sequence[str] = ()) -> Course:
+def prepare(
+    preset: Preset,
+    *,
+    steps: int,
+    accumulate: int,
+    seed: int = 0,
+    data: Sequence[str] = (),
+    optimizer: Optimizer = "adamw",
+) -> Course:
     """Makes batches as training does, from so little text that it takes seconds.
 
     Args:
@@ -69,15 +77,15 @@ def prepare(preset: Preset, *, steps: int, accumulate: int, seed: int = 0, data:
         accumulate: micro-batches to a step.
         seed: of the initial parameters, the order of rows, the masks and dropout.
         data: files or globs; none takes the State of the Union addresses.
+        optimizer: what moves the parameters.
 
     Raises:
         InputError: text that cannot be used, or numbers that cannot work.
     """
-    options = OptimizerOptions(warmup_steps=steps // 10)
     model = ModelOptions(matmul_precision="highest")
-    config = PretrainConfig(
-        steps=steps, batch_size=BATCH, accumulate=accumulate, seed=seed, model=model, optimizer=options
-    )
+    moves = OptimizerOptions(optimizer=optimizer, warmup_steps=steps // 10)
+    sizes: dict[str, Any] = {"steps": steps, "batch_size": BATCH, "accumulate": accumulate, "seed": seed}
+    config = PretrainConfig(**sizes, model=model, optimizer=moves)
     config.check()
     text = corpus.load_files(data) if data else corpus.load_sotu()
     documents = text.train[:: max(1, len(text.train) // DOCUMENTS)][:DOCUMENTS]

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import torch
 
 import torch_ref
@@ -31,6 +30,7 @@ from parity.training.bugs import TRAINING_BUGS, TrainingBug
 from parity.training.course import Course, prepare
 from parity.training.draws import check_trainer_draws
 from parity.training.follow import Evaluation, Laboratory, Result, Side, Suspect, allowed, follow
+from parity.training.state import resumed
 from torch_ref.training import MicroBatch, Trainer
 
 # Of a run that is compared, and of one as it is deployed.
@@ -123,8 +123,8 @@ class JaxRun:
             )
             done = jnp.asarray(snapshot.done, jnp.int32)
             state = make_optimizer(config.optimizer, config.steps).init(params)
-            state = optax.tree.set(state, count=jnp.asarray(snapshot.moved, jnp.int32), mu=mu, nu=nu)
-            start = TrainState(params, _scheduled(state, done), done)
+            state = resumed(state, mu, nu, moved=snapshot.moved, done=snapshot.done)
+            start = TrainState(params, state, done)
             # Copied: a step writes to the memory that it is given, and must not be given any twice.
             self._state = jax.tree.map(jnp.copy, start)
         self._program = lesson.programs[wide]
@@ -141,15 +141,6 @@ class JaxRun:
                 evaluated = self._lesson.evaluation(self._program, self._state.params)
         theirs = self._lesson.table.to_torch(params)
         return Result(rate, loss, norm, {name: theirs[name] for name in self._lesson.names}, evaluated)
-
-
-def _scheduled(state: optax.OptState, done: jax.Array) -> optax.OptState:
-    """The state of an optimizer whose learning rate is that of the step after so many."""
-
-    def is_schedule(node: object) -> bool:
-        return isinstance(node, optax.ScaleByScheduleState)
-
-    return jax.tree.map(lambda n: n._replace(count=done) if is_schedule(n) else n, state, is_leaf=is_schedule)
 
 
 class TorchRun:
@@ -174,12 +165,14 @@ class TorchRun:
         for name, param in self._params().items():
             if name in snapshot.grads:
                 param.grad = snapshot.grads[name].clone()
-            if name in snapshot.first:
+            if name in snapshot.second:
                 self._trainer.optimizer.state[param] = {
                     "step": torch.tensor(float(snapshot.moved)),
                     "exp_avg": snapshot.first[name].clone(),
                     "exp_avg_sq": snapshot.second[name].clone(),
                 }
+            elif name in snapshot.first:
+                self._trainer.optimizer.state[param] = {"momentum_buffer": snapshot.first[name].clone()}
 
     def step(self) -> Result:
         measured = self._trainer.step(self._lesson.micro_batches(self._trainer.done))
@@ -197,18 +190,23 @@ class TorchRun:
     def state(self) -> Snapshot:
         params = self._params()
         states = {name: self._trainer.optimizer.state.get(param) for name, param in params.items()}
-        counts = [int(state["step"]) for state in states.values() if state]
+        counts = [int(state["step"]) for state in states.values() if state and "step" in state]
+        firsts = {name: _first(state) for name, state in states.items() if state}
         return Snapshot(
             self._trainer.done,
             max(counts, default=0),
             {name: param.detach().clone() for name, param in params.items()},
-            {name: state["exp_avg"].clone() for name, state in states.items() if state},
-            {name: state["exp_avg_sq"].clone() for name, state in states.items() if state},
+            {name: first.clone() for name, first in firsts.items()},
+            {name: state["exp_avg_sq"].clone() for name, state in states.items() if state and "exp_avg_sq" in state},
             {name: param.grad.clone() for name, param in params.items() if param.grad is not None},
         )
 
     def _params(self) -> dict[str, torch.nn.Parameter]:
         return dict(self._trainer.model.named_parameters())
+
+
+def _first(state: dict[str, torch.Tensor]) -> torch.Tensor:
+    return state["exp_avg"] if "exp_avg" in state else state["momentum_buffer"]
 
 
 Progress = Callable[[int], object]
@@ -247,7 +245,8 @@ def compare_training(lesson: Lesson, kind: type[Trainer] = Trainer, progress: Pr
     name = (lesson.course.preset, f"{config.steps} steps")
     run, curves = follow(name, sides, config.steps, laboratory, lower, progress)
     run = dataclasses.replace(run, inadequate=tuple(_inadequacies(lesson, run)))
-    subject = f"training in jax_encoder, repeated in torch_ref; {config.accumulate} micro-batches to a step"
+    how = f"by {config.optimizer.optimizer}, {config.accumulate} micro-batches to a step"
+    subject = f"training in jax_encoder, repeated in torch_ref; {how}"
     return Report(subject, allowed(config.steps), EncoderSubject().environment(), (run,), curves=curves)
 
 

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -70,3 +71,22 @@ def test_scores_below_the_fill_do_not_let_masked_keys_in():
     lowest = jnp.full((1, 1, 1, 2), jnp.finfo(jnp.float32).min, jnp.float32)
     weights = masks.softmax(masks.fill(lowest, mask_BTS), mask_BTS)
     assert weights[0, 0, 0, 1] == 0
+
+
+def test_softmax_has_the_derivative_of_its_definition_and_none_where_nothing_is_seen():
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        scores, cotangent = (jnp.asarray(rng.standard_normal((1, 2, 3, 3))) for _ in range(2))
+        mask = jnp.array([[[True, True, True], [True, False, True], [False, False, False]]])
+
+        def defined(scores):
+            exponentials = jnp.where(mask[:, None], jnp.exp(scores), 0)
+            return exponentials / jnp.maximum(exponentials.sum(axis=-1, keepdims=True), 1e-30)
+
+        def ours(scores):
+            return masks.softmax(masks.fill(scores, mask), mask)
+
+        found, expected = (jax.vjp(one, scores)[1](cotangent)[0] for one in (ours, defined))
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-16)
+        assert jnp.abs(found[0, :, 2]).max() == 0
+        assert jnp.abs(found[0, :, 1, 1]).max() == 0

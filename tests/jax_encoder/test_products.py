@@ -54,6 +54,18 @@ def test_bfloat16_is_rounded_once(spec):
         np.testing.assert_allclose(one.astype(jnp.float32), other, rtol=2**-8, atol=2**-8)
 
 
+def test_bfloat16_runs_on_a_cpu_where_the_sum_is_wide_and_the_result_is_turned():
+    """At widths that XLA hands on to a library; were the sum turned before it is rounded, XLA would raise."""
+    x, kernel, cotangent = (jnp.ones(shape, jnp.bfloat16) for shape in ((2, 64, 256), (256, 128), (2, 64, 128)))
+
+    @jax.jit
+    def pulled(x, kernel, cotangent):
+        return jax.vjp(lambda x, kernel: products.einsum("BTF,FD->BTD", x, kernel), x, kernel)[1](cotangent)
+
+    on_x, on_kernel = pulled(x, kernel, cotangent)
+    assert (float(on_x.max()), float(on_kernel.max())) == (128, 128)
+
+
 @pytest.mark.parametrize(("spec", "turned"), [("BTD,DF->BTF", (2, 3, 5)), ("BTF,FD->BTD", (2, 3, 5))])
 def test_the_narrower_factor_is_turned_for_a_kernels_gradient(spec, turned):
     """The product's first factor is the one that XLA has to turn."""
@@ -61,3 +73,24 @@ def test_the_narrower_factor_is_turned_for_a_kernels_gradient(spec, turned):
     jaxpr = jax.make_jaxpr(lambda cotangent: products._backward(spec, (x, y), cotangent))(cotangent)
     firsts = [one.invars[0].aval.shape for one in jaxpr.eqns if one.primitive.name == "dot_general"]
     assert firsts == [cotangent.shape, turned]
+
+
+def test_a_wide_gradient_is_turned_after_its_product():
+    """XLA would swap the factors, were there nothing between the product and the order of its axes."""
+    x, y, cotangent = drawn("BTF,FD->BTD", jnp.float32)
+    jaxpr = jax.make_jaxpr(lambda: products._backward("BTF,FD->BTD", (x, y), cotangent)[1])()
+    names = [one.primitive.name for one in jaxpr.eqns]
+    assert names[-3:] == ["dot_general", "optimization_barrier", "transpose"]
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5)])
+def test_a_bias_has_the_derivative_of_a_sum(shape):
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x, cotangent = (jnp.asarray(rng.standard_normal(shape)) for _ in range(2))
+        bias = jnp.asarray(rng.standard_normal(5))
+        result, pull_back = jax.vjp(products.plus, x, bias)
+        np.testing.assert_array_equal(result, np.asarray(x) + np.asarray(bias))
+        on_x, on_bias = pull_back(cotangent)
+        np.testing.assert_array_equal(on_x, cotangent)
+        np.testing.assert_allclose(on_bias, cotangent.reshape(-1, 5).sum(0), rtol=1e-14, atol=1e-14)

@@ -117,7 +117,7 @@ def test_what_cannot_be_parsed_ends_with_status_2(capsys, arguments, message):
 def test_help_names_every_option_and_needs_no_jax():
     code = "import sys, train\ntry: train.main(['pretrain', '--help'])\nfinally: assert 'jax' not in sys.modules"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for option in ("--run", "--data", "--preset", "--learning-rate", "--schedule {cosine,linear,wsd}", "--accumulate"):
+    for option in ("--run", "--data", "--preset", "--learning-rate", "--schedule {cosine,linear,wsd,", "--accumulate"):
         assert option in shown
     assert "Decoupled, times the learning rate" in shown
 
@@ -169,10 +169,10 @@ def start(arguments: list[str]) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def finish(process: subprocess.Popen) -> str:
-    """Waits for status 0 and silence on stderr; returns what was printed."""
+def finish(process: subprocess.Popen, status: int = 0) -> str:
+    """Waits for a status and silence on stderr; returns what was printed."""
     out, err = process.communicate(timeout=400)
-    assert (process.returncode, err) == (0, ""), out
+    assert (process.returncode, err) == (status, ""), out
     return out
 
 
@@ -219,11 +219,34 @@ def test_killed_and_resumed_is_the_run_without_the_kill(tmp_path, corpus, whole,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_with_status_0_and_the_command_to_resume(tmp_path, corpus, number):
+def test_a_signal_ends_with_its_status_and_the_command_to_resume(tmp_path, corpus, number):
     run = tmp_path / "run"
     process = start(tiny(corpus, run, "--steps=100000", "--checkpoint-every=20"))
     wait_for_steps(process, run, 30)
     process.send_signal(number)
-    out = finish(process)
+    out = finish(process, status=128 + number)
     assert f"python {ROOT / 'train.py'} resume {run}" in out
     assert "of 100000; go on with" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("tokenizer  ", "before the first step: nothing is lost, and the same command begins again\n"),
+        ("programs   compiling the training step", "while compiling; go on with\n  python {train} resume {run}\n"),
+    ],
+)
+def test_a_signal_is_heard_before_the_first_step_too(tmp_path, corpus, monkeypatch, line, told):
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    run = tmp_path / "run"
+    process = start(tiny(corpus, run))
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith(line):
+        assert process.poll() is None, process.communicate()
+    begun = time.monotonic()
+    process.terminate()
+    out = finish(process, status=143)
+    assert time.monotonic() - begun < 2
+    assert out.endswith(f"stopped by SIGTERM {told.format(train=ROOT / 'train.py', run=run)}")
+    assert train.main(["resume", str(run)] if "resume" in told else tiny(corpus, run)) == 0

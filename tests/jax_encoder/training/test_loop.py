@@ -1,9 +1,7 @@
-import contextlib
 import dataclasses
 import io
 import json
 import os
-import resource
 import shutil
 import signal
 import threading
@@ -14,11 +12,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jax_encoder.data.files import DiskFullError
 from jax_encoder.training import metrics
+from jax_encoder.training.config import _ADDED
+from jax_encoder.training.ending import NUMBERS
 from jax_encoder.training.interrupt import Interrupt
 from jax_encoder.training.loop import Outcome, train
-from jax_encoder.training.run_folder import RunFolder, resume_command
+from jax_encoder.training.run_folder import RunFolder
 from jax_encoder.training.session import Session, load_trained, open_session
 from tests.jax_encoder.training.helpers import STEPS, lines, quiet
 
@@ -77,16 +76,45 @@ def test_evaluation_is_the_mean_over_all_targets_of_the_held_out_rows(whole):
     assert last["accuracy"] == pytest.approx(float(sum(s.correct for s in sums)) / last["targets"], rel=1e-6)
 
 
-@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
-def test_a_signal_saves_and_the_rest_is_the_same_bit_for_bit(session, whole, reopen, number, name):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_the_rest_is_the_same_bit_for_bit(session, whole, reopen, number):
     asked = Disturbed(session.batches, 5, lambda: os.kill(os.getpid(), number))
     step, stopped_by = train(session._replace(batches=asked), quiet())
-    assert stopped_by == name
+    assert stopped_by == number
     assert 3 <= step < STEPS
     assert session.checkpoints.newest() == step == lines(session)[-1]["step"]
     again = reopen(session.folder.path)
     assert train(again, quiet()) == Outcome(STEPS, None)
     assert_same_run(again, whole)
+
+
+@pytest.mark.parametrize(("number", "at"), [(1, 3), (2, 6), (3, 8)])
+def test_an_evaluation_that_a_signal_breaks_off_is_made_up_for(session, whole, reopen, number, at):
+    """At the first, at another, and after the last step."""
+    asked = session._replace(held_out=Asking(session.held_out, number))
+    assert train(asked, quiet()) == Outcome(at, signal.SIGTERM)
+    assert session.checkpoints.newest() == at
+    assert [one["step"] for one in lines(session) if one["split"] == "held_out"] == [s for s in (3, 6, 8) if s < at]
+    again = reopen(session.folder.path)
+    assert train(again, quiet()) == Outcome(STEPS, None)
+    assert_same_run(again, whole)
+
+
+class Asking:
+    """Held-out batches that are interrupted when they are gone through for the n-th time."""
+
+    def __init__(self, batches, number: int):
+        self.batches, self.rows, self.left = batches, batches.rows, number
+
+    def __getitem__(self, index: int):
+        return self.batches[index]
+
+    def __iter__(self):
+        self.left -= 1
+        for batch in self.batches:
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
 
 
 def test_a_crash_between_checkpoints_loses_nothing_but_time(session, whole, reopen):
@@ -120,6 +148,8 @@ def test_a_complete_run_is_left_as_it_is(whole):
     assert {path: path.stat().st_mtime_ns for path in whole.folder.path.rglob("*")} == before
 
 
+# The second may come while the garbage collector calls back, and what is raised there is only told.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_second_ctrl_c_stops_at_once(session, monkeypatch):
     heard = threading.Semaphore(0)
     note = Interrupt._note
@@ -160,17 +190,17 @@ def test_a_second_sigterm_changes_nothing():
 
 
 def test_signals_are_given_back():
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in NUMBERS]
     with Interrupt() as interrupt:
         assert interrupt.name is None
         signal.raise_signal(signal.SIGTERM)
         assert interrupt.name == "SIGTERM"
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in NUMBERS] == before
 
 
 def test_trained_parameters_can_be_read(whole):
-    encoder, config, params, step = load_trained(whole.folder.path)
-    assert (encoder, step) == (whole.encoder, STEPS)
+    encoder, config, params, step, averaged = load_trained(whole.folder.path)
+    assert (encoder, step, averaged) == (whole.encoder, STEPS, False)
     assert config == dataclasses.replace(whole.config, run=str(whole.folder.path))
     assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, whole.program.init().params)
 
@@ -207,13 +237,9 @@ def test_a_run_that_was_begun_with_other_masks_is_told(prepared, version, step, 
     folder = RunFolder(tmp_path / "run")
     values = json.loads(folder.config.read_text())
     values["training"]["version"] = version
-    for name in ("recipe", "max_skipped"):
-        del values["training"][name]
-    del values["training"]["model"]["init"]
-    for name in ("text_field", "documents", "workers"):
-        del values["training"]["text"][name]
-    if version < 3:
-        del values["training"]["model"]["attention"]  # there was no choice
+    for name in [name for since, added in _ADDED.items() if since > version for name in added]:
+        group, _, option = name.rpartition(".")
+        del (values["training"][group] if group else values["training"])[option]
     rates = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), rate)
     values["encoder"] |= rates
     folder.write_json(folder.config, values)
@@ -230,47 +256,3 @@ class Stopping:
 
     def batch(self, step: int):
         raise StopIteration
-
-
-@contextlib.contextmanager
-def room(size: int):
-    """Files of this process may not grow past so many bytes: a full disk, as the system tells of it."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_full_disk_costs_a_checkpoint_and_not_the_run(session, whole, reopen, capfd):
-    """From before the checkpoint of step 4 until behind it there is room for nothing."""
-    with contextlib.ExitStack() as stack:
-        session.checkpoints.keep = 9
-        full = Disturbed(session.batches, 2, lambda: stack.enter_context(room(300)))
-        empty = Disturbed(full, 7, stack.close)
-        console = quiet()
-        assert train(session._replace(batches=empty), console) == Outcome(STEPS, None)
-    (said,) = (line for line in console.file.getvalue().splitlines() if "is not saved" in line)
-    assert said.startswith(f"step 4 is not saved, no room for {session.folder.path}/")
-    assert said.endswith("the run goes on, the newest checkpoint is that of step 0")
-    assert capfd.readouterr() == ("", "")
-    assert session.checkpoints.steps() == [0, 8]
-    assert_same_run(session, whole)
-
-
-def test_a_full_disk_at_the_end_says_how_to_go_on(session, whole, reopen, capfd):
-    with contextlib.ExitStack() as stack:
-        full = Disturbed(session.batches, 7, lambda: stack.enter_context(room(3000)))
-        with pytest.raises(DiskFullError) as caught:
-            train(session._replace(batches=full), quiet())
-    assert str(caught.value).startswith(f"step 8 could not be saved, no room for {session.checkpoints.folder}/step_0")
-    assert str(caught.value).endswith(f"Make room, and go on with\n  {resume_command(session.folder.path)}")
-    assert capfd.readouterr() == ("", "")
-    assert session.checkpoints.newest() == 4
-    assert {path.name for path in session.checkpoints.folder.iterdir()} == {
-        f"step_0000000{step}{end}" for step in (0, 4) for end in ("", ".sha256")
-    }
-    again = reopen(session.folder.path)
-    assert train(again, quiet()) == Outcome(STEPS, None)
-    assert_same_run(again, whole)

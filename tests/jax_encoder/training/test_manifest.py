@@ -78,9 +78,7 @@ def test_a_hundred_damages_are_each_told_in_one_line(finished, tmp_path, capsys)
             assert out == ""
             assert err.startswith(f"train.py: {path}"), (name, damage, seed, err)
             assert err.count("\n") == 1
-            assert err.rstrip().endswith(
-                ("put it back as it was, or start a new run", "the command that began it again")
-            )
+            assert err.endswith(": put it back as it was, or start a new run\n")
         path.write_bytes(before)
     assert not (tmp_path / "to").exists()
     RunFolder.open(run)
@@ -110,20 +108,19 @@ def test_two_commands_on_one_run(finished, tmp_path, capsys):
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_killed_before_its_first_checkpoint_the_same_command_begins_again(finished, tmp_path, capsys):
+def test_stopped_before_its_first_step_the_same_command_begins_again(finished, tmp_path, capsys):
     run, corpus = tmp_path / "run", finished.parent / "corpus.txt"
-    shutil.copytree(finished, run, ignore=lambda *_: ["checkpoints", "metrics.jsonl", "loss.png", "tensorboard"])
-    RunFolder(run).seal()  # as it was before the first line of metrics
-    (run / ".config.json.12-abc").write_text("half")
+    shutil.copytree(finished, run, ignore=lambda *_: ["metrics.jsonl", "loss.png", "tensorboard"])
+    for name in ("unfinished.txt", ".config.json.12-abc", "mine.txt", "prepared.json"):
+        (run / name).write_text("left")
     assert train.main(["resume", str(run)]) == 2
-    assert "there is nothing to resume" in capsys.readouterr().err
-    (run / "mine.txt").write_text("precious")
-    assert train.main(tiny(corpus, run, "--steps=4")) == 2
-    assert "exists already" in capsys.readouterr().err
-    (run / "mine.txt").unlink()
+    assert "was stopped before its first step: the same command begins again" in capsys.readouterr().err
     assert train.main(tiny(corpus, run, "--steps=4")) == 0
     assert lines(run) == lines(finished)
-    assert not (run / ".config.json.12-abc").exists()
+    assert (run / "mine.txt").read_text() == "left"
+    assert not (run / "prepared.json").exists()
+    assert train.main(tiny(corpus, run, "--steps=4")) == 2
+    assert "exists already" in capsys.readouterr().err
 
 
 def lines(run: Path) -> list[dict]:

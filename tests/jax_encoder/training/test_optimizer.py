@@ -3,6 +3,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import torch
 from flax import nnx
@@ -13,7 +14,14 @@ from jax_encoder.heads import Pooler
 from jax_encoder.model import MaskedLM, Model, Parts, shapes_of
 from jax_encoder.params import named, params_of
 from jax_encoder.training.config import OptimizerOptions
-from jax_encoder.training.optimizer import apply_gradients, decayed, learning_rates, make_optimizer
+from jax_encoder.training.optimizer import (
+    apply_gradients,
+    average_of,
+    clip,
+    decayed,
+    learning_rates,
+    make_optimizer,
+)
 from parity.encoder.table import match
 from parity.encoder.variants import variants
 from parity.encoder.weights import rows
@@ -38,17 +46,21 @@ def expected_fall(schedule: str, step: int) -> float:
         return 0.3 * (1 + math.cos(math.pi * progress)) / 2
     if schedule == "linear":
         return 0.3 * (1 - progress)
+    if schedule == "inverse_root":
+        return 0.3 * math.sqrt(10 / (step + 1))
+    if schedule == "wsd_sqrt":
+        return 0.3 * (1 - math.sqrt(max(0.0, (step - 40) / 10)))
     return 0.3 * min(1.0, (STEPS - step) / 10)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "linear", "wsd"])
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "wsd", "wsd_sqrt", "inverse_root"])
 def test_learning_rate_of_every_step(schedule):
     warmup = [0.3 * (step + 1) / 10 for step in range(9)]
     fall = [expected_fall(schedule, step) for step in range(9, STEPS + 1)]
     np.testing.assert_allclose(rates(schedule=schedule), warmup + fall, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "linear", "wsd"])
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "wsd", "wsd_sqrt"])
 @pytest.mark.parametrize("warmup", [0, 1, 9, 40])
 def test_no_step_is_wasted_on_a_learning_rate_of_0(schedule, warmup):
     of_steps = rates(schedule=schedule, warmup_steps=warmup)
@@ -109,6 +121,19 @@ def names_of(module: nnx.Module) -> dict[str, bool]:
     return named(decayed(params_of(module)))
 
 
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0, 0.0, math.nan])
+def test_clipping_is_that_of_optax(scale):
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        grads = {"kernel": jnp.asarray(scale * rng.standard_normal((3, 4))), "bias": jnp.zeros(3)}
+        ours, theirs = (
+            one.update(grads, one.init(grads))[0]
+            for one in (clip(options(clip_norm=0.7)), optax.clip_by_global_norm(0.7))
+        )
+        for name in grads:
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-15)
+
+
 @pytest.mark.parametrize("preset", ["tiny", "mini"])
 def test_decay_leaves_norms_and_biases_alone(preset):
     config = getattr(EncoderConfig, preset)()
@@ -158,3 +183,17 @@ def test_an_unknown_parameter_is_refused():
         ValueError, match=r"whether to decay mlp\.gain is not known: its name must end in one of \['bias'"
     ):
         make_optimizer(options(), STEPS).init({"mlp": {"gain": jnp.ones(3)}})
+
+
+def test_an_average_starts_as_the_first_steps_parameters_and_follows_them():
+    made = make_optimizer(options(average=0.75, warmup_steps=0), STEPS)
+    params, history = {"kernel": jnp.ones(3)}, []
+    state = made.init(params)
+    for step in range(4):
+        params, state = apply_gradients(made, {"kernel": jnp.full(3, 1.0 + step)}, state, params)
+        history.append(np.asarray(params["kernel"]))
+    expected = history[0]
+    for one in history[1:]:
+        expected = 0.75 * expected + 0.25 * one
+    np.testing.assert_allclose(average_of(state)["kernel"], expected, rtol=1e-6)
+    assert average_of(make_optimizer(options(), STEPS).init(params)) is None

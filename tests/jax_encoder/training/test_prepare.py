@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from jax_encoder.commands.train import parse
+from jax_encoder.commands.train import main, parse
 from jax_encoder.errors import InputError
 from jax_encoder.training.prepare import prepare
 from tests.jax_encoder.data.test_tokenizer_training import han
@@ -47,6 +47,31 @@ def test_a_vocabulary_without_room_says_what_is_lost(tmp_path):
     )
     lines = prepared([*arguments, f"--run={tmp_path / 'spelled'}", "--unknown=bytes", "--vocab-size=600"])
     assert any("no [UNK]" in line for line in lines)
+
+
+def test_a_run_that_was_killed_before_its_first_step_is_begun_again(tmp_path, capsys):
+    write_corpus(tmp_path / "corpus.txt")
+    run = tmp_path / "run"
+    arguments = tiny(tmp_path / "corpus.txt", run)
+    prepared(arguments)
+    rows = (run / "rows" / "train.npy").read_bytes()
+    assert not (run / "unfinished.txt").exists()
+    # What a kill leaves while the first checkpoint is written, beside what the user has put there.
+    (run / "unfinished.txt").write_text("python train.py pretrain --run it\n")
+    (run / "rows" / "train.npy").write_bytes(rows[:100])
+    (run / "config.json").unlink()
+    (run / "notes.txt").write_text("mine")
+    assert main(["resume", str(run)]) == 2
+    assert capsys.readouterr().err == (
+        f"train.py: {run} was stopped before its first step: the same command begins again\n"
+        "  python train.py pretrain --run it\n"
+    )
+    prepared(arguments)
+    assert (run / "rows" / "train.npy").read_bytes() == rows
+    assert (run / "notes.txt").read_text() == "mine"
+    assert not (run / "unfinished.txt").exists()
+    with pytest.raises(InputError, match="exists already"):
+        prepared(arguments)
 
 
 def test_a_tokenizer_that_was_given_and_does_not_fit(tmp_path):
