@@ -36,6 +36,7 @@ SECTIONS = [
     "Train",
     "Test",
     "Is it the same function?",
+    "Any two models",
     "Your own text",
     "Published checkpoints",
     "Where things are",

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -14,10 +14,8 @@ from jax_encoder.data.files import DiskFullError
 from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.launch import Launch
 from jax_encoder.training.recipes import pretraining
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 Parsed = TypeVar("Parsed")
 
@@ -31,6 +29,7 @@ class Resume:
     mesh: str | None = None
     """How devices share the work from here on, as in `pretrain`, in place of the mesh that the run was begun on: the
     batches are the same, losses equal within rounding."""
+    launch: Launch = dataclasses.field(default_factory=Launch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,23 +117,29 @@ def execute(command: PretrainConfig | Training, program: str) -> int:
         program: whose name stands before what went wrong.
 
     Returns:
-        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 128 + the
-        number of the signal that stopped it.
+        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 4 where
+        another process of the run has ended, 128 + the number of the signal that stopped it.
     """
     try:
         return _run(command)
     except InputError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 2
+        return _failed(program, str(error), 2)
     except DiskFullError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 1
+        return _failed(program, str(error), 1)
     except FloatingPointError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 1
+        return _failed(program, str(error), 1)
     except KeyboardInterrupt:
-        print(f"{program}: stopped at once; what was done since the last checkpoint is lost", file=sys.stderr)
-        return 130
+        return _failed(program, "stopped at once; what was done since the last checkpoint is lost", 130)
+
+
+def _failed(program: str, said: str, status: int) -> int:
+    """Says what went wrong; of several processes, this one then ends, and tells the others why."""
+    print(f"{program}: {said}", file=sys.stderr)
+    if "jax_encoder.training.processes" in sys.modules:
+        from jax_encoder.training import processes
+
+        processes.leave(said, status)
+    return status
 
 
 def _run(command: PretrainConfig | Training) -> int:
@@ -161,11 +166,14 @@ def _run(command: PretrainConfig | Training) -> int:
         kept = dump.read(Path(command.step))
         console.print("\n".join(dump.described(kept, dump.replay(kept))), highlight=False, markup=False, soft_wrap=True)
         return 0
-    return _train(command, console)
+    return _train(command)
 
 
-def _train(command: PretrainConfig | Resume, console: "Console") -> int:
+def _train(command: PretrainConfig | Resume) -> int:
     """Begins a run or goes on with one; its folder is this process's until the end."""
+    from rich.console import Console
+
+    from jax_encoder.training import processes
     from jax_encoder.training.compilation import keep_programs
     from jax_encoder.training.ending import Ending, name_of, status_of
     from jax_encoder.training.loop import train
@@ -174,23 +182,30 @@ def _train(command: PretrainConfig | Resume, console: "Console") -> int:
     from jax_encoder.training.session import open_session
     from jax_encoder.training.summary import finish
 
+    run = Path(command.run)
     with Ending() as ending, ExitStack() as held:
-        if isinstance(command, PretrainConfig):
-            with ending.at_once("before the first step: nothing is lost, and the same command begins again"):
-                session = prepare_run(command, console, held=held)
-        else:
-            with ending.at_once(f"before it went on; go on with\n  {resume_command(Path(command.run))}"):
-                folder = held.enter_context(RunFolder.keep(Path(command.run), "resume"))
-                session = open_session(folder, mesh=command.mesh)
-                keep_programs(console)
+        with processes.joined(command.launch, run):
+            console = Console(quiet=not processes.leads())
+            if isinstance(command, PretrainConfig):
+                with ending.at_once("before the first step: nothing is lost, and the same command begins again"):
+                    session = prepare_run(command, console, held=held)
+            else:
+                with ending.at_once(f"before it went on; go on with\n  {resume_command(run)}"):
+                    # Of several processes the first has the folder for all.
+                    kept = held.enter_context(RunFolder.keep(run, "resume")) if processes.leads() else None
+                    session = open_session(kept or RunFolder.open(run), mesh=command.mesh)
+                    keep_programs(console)
+            outcome = train(session, console, ending)
+            leads = processes.leads()
         go_on = f"go on with\n  {resume_command(session.folder.path)}"
-        outcome = train(session, console, ending)
         if outcome.stopped_by is not None:
             told = (
                 f"stopped by {name_of(outcome.stopped_by)} after step {outcome.step} of {session.config.steps}; {go_on}"
             )
             console.print(told, highlight=False, soft_wrap=True)
             return status_of(outcome.stopped_by)
+        if not leads:
+            return 0
         with ending.unwinding(f"after the last step: nothing is lost; to see the end of the run, {go_on}"):
             verdict = finish(session.folder, console, check_parity=session.config.verify)
     return verdict.status

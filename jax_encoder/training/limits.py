@@ -1,4 +1,4 @@
-"""Numbers that an option can be, and what is said of others. Standard library only."""
+"""Options that are refused, by name and value. Standard library only."""
 
 import math
 
@@ -6,18 +6,18 @@ from jax_encoder.errors import InputError
 
 
 def flag(name: str) -> str:
-    """A field as it is typed."""
+    """A field as the command line has it, without its dashes."""
     return name.replace("_", "-")
 
 
 def at_least(name: str, value: int, least: int) -> None:
-    """Raises InputError for less."""
+    """Raises InputError for a field that is below its least value."""
     if value < least:
         raise InputError(f"--{flag(name)} must be at least {least}, got {value}")
 
 
-def within(option: str, value: float | int, *, above: float | int, below: float | int) -> None:
-    """Raises InputError for a value on a bound, or beyond."""
+def within(name: str, value: float | int, *, above: float | int, below: float | int) -> None:
+    """Raises InputError for an option that is not within two bounds."""
     if not above < value < below:
         bound = f" and below {below}" if below < math.inf else " and finite"
-        raise InputError(f"--{option} must be above {above}{bound}, got {value}")
+        raise InputError(f"--{flag(name)} must be above {above}{bound}, got {value}")

@@ -1,9 +1,11 @@
 """What a run can be told of its text. Standard library only."""
 
 import dataclasses
+from typing import Literal
 
 from jax_encoder.data.documents import Documents
 from jax_encoder.data.tokenizer_form import Digits, Kind, TokenizerForm, Unknown, Whitespace
+from jax_encoder.errors import InputError
 from jax_encoder.training.limits import at_least, within
 
 
@@ -28,7 +30,11 @@ class TextOptions:
         vocab_size: Rows of the word embedding, and the most tokens that a trained tokenizer may have. None: the
             preset's. Text too small for that many tokens makes the model's vocabulary follow the tokenizer's, rounded
             up to a multiple of 64.
-        mask_rate: Share of the tokens to predict; of these 80 % are masked, 10 % replaced at random and 10 % left.
+        mask_rate: Share of the tokens to predict.
+        mask_unit: What is hidden together: single tokens, whole words, or spans of words, of about four tokens and at
+            most ten.
+        mask_shares: Of the tokens to predict, the share that is masked and the share that another token is put in for;
+            the rest are left.
         max_eval_rows: Rows of held-out text to evaluate on; None takes all.
     """
 
@@ -43,11 +49,16 @@ class TextOptions:
     unknown: Unknown | None = None
     vocab_size: int | None = None
     mask_rate: float = 0.3
+    mask_unit: Literal["tokens", "words", "spans"] = "tokens"
+    mask_shares: tuple[float, float] = (0.8, 0.1)
     max_eval_rows: int | None = 512
 
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""
-        within("mask-rate", self.mask_rate, above=0, below=1)
+        within("mask_rate", self.mask_rate, above=0, below=1)
+        if min(self.mask_shares) < 0 or sum(self.mask_shares) > 1:
+            shares = " ".join(f"{share:g}" for share in self.mask_shares)
+            raise InputError(f"--mask-shares must be at least 0 and together at most 1, got {shares}")
         self.tokenizer_form.check()
         at_least("workers", self.workers, 0)
         for name in ("vocab_size", "max_eval_rows"):

@@ -162,7 +162,7 @@ def _meeting_again(alignment: Alignment, side: int, derivatives: frozenset[int],
         if (node.index in derivatives) != backward:
             continue  # one result of an operation's derivative may need none of what the operation computed
         has_equal = alignment.is_shared(side, node.index)
-        telling = has_equal and node.print is not None and not (node.print.single or node.print.zero)
+        telling = has_equal and node.print is not None and node.print.telling
         if telling or (not has_equal and node.index in found):
             found |= {one for one in node.reads if not alignment.is_shared(side, one)}
     return frozenset(found)

@@ -14,14 +14,14 @@ from parity.models import facts
 from parity.models.align import Alignment
 from parity.models.facts import Fact, same
 from parity.models.program import Node
-from parity.models.rerun import Both, Pair, laid_out, pairs
+from parity.models.rerun import Both, Pair, carry_on, laid_out, pairs
 from parity.models.weights import layout
 
 _PRODUCTS = ("dot_general", "mm", "bmm", "addmm", "baddbmm", "matmul", "mv", "dot", "einsum", "convolution")
 _FIRST_COUNTS = ("product", "rows")  # of several of one value, the first
 _FIRST = 20  # values behind a parting of which one must be met
 _SKIPS = 8  # values that are tried to be left out
-_FAMILIES = ("activation", "norm", "softmax", "mask", "pooling", "rows", "product", "bias", "scores", "scale")
+_FAMILIES = ("activation", "norm", "softmax", "mask", "pooling", "rows", "product", "bias", "scores", "pair", "scale")
 
 
 class Suspects(NamedTuple):
@@ -60,7 +60,7 @@ def name_causes(both: Both, alignment: Alignment, suspects: Suspects) -> Named:
     causes += list(_operands(both, alignment, suspects))
     if causes:
         return Named(tuple(dict.fromkeys(causes)), pair=pair)
-    for attempt in (_layouts, _skips):
+    for attempt in (_layouts, _skips, _others):
         named = attempt(both, alignment, suspects, found)
         if named is not None:
             return named
@@ -207,6 +207,19 @@ def _inputs(alignment: Alignment, suspects: Suspects, side: int) -> list[Node]:
     return [one for one in reads if one.print is not None and not one.print.single and one.value is not None]
 
 
+def _others(both: Both, alignment: Alignment, suspects: Suspects, found: Sequence[Sequence[Fact]]) -> Named | None:
+    """Functions of two families, of the same shared value; with the one in the other's place the two meet."""
+    last = [_last(side) for side in found]
+    latest = [{fact.of: fact for fact in sorted(side.values(), key=lambda fact: fact.at)} for side in last]
+    for of in [of for of in latest[0] if of in latest[1]]:
+        ours, theirs = latest[0][of], latest[1][of]
+        further = carry_on(both, alignment, suspects, (ours.at, theirs.at), [])
+        if further is not None:
+            words = [_words(side, fact)[0] for side, fact in zip(found, (ours, theirs), strict=True)]
+            return Named((f"{words[0]} in {both.labels[0]}, {words[1]} in {both.labels[1]}",), further=further)
+    return None
+
+
 def _moved(here: np.ndarray, there: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:
     """Our numbers as theirs would be, if only they were in our order."""
     found = layout(here, there)
@@ -249,7 +262,7 @@ def _skips(both: Both, alignment: Alignment, suspects: Suspects, found: Sequence
 def _met(further: Alignment, side: int, suspects: Suspects) -> bool:
     """Whether the first values of a region that tell anything have their equals now."""
     nodes = [further.programs[side].nodes[one] for one in sorted(suspects.regions[side])[:_FIRST]]
-    return any(further.is_shared(side, one.index) and one.print is not None and not one.print.single for one in nodes)
+    return any(further.is_shared(side, one.index) and one.print is not None and one.print.telling for one in nodes)
 
 
 def _instead(alignment: Alignment, side: int, source: Node, node: Node) -> np.ndarray | None:

@@ -12,11 +12,12 @@ import numpy as np
 from parity.errors import MismatchError, UsageError
 from parity.judge.compare import SEMANTIC, Comparison, compare
 from parity.judge.crash import SideError, running
-from parity.judge.verdict import Run
+from parity.judge.verdict import Crash, Run
 from parity.models import adequacy
 from parity.models import weights as tables
 from parity.models.align import align
 from parity.models.diagnose import Ends, diagnose, side_of_case
+from parity.models.facts import same
 from parity.models.page import write
 from parity.models.program import Cotangents, Program
 from parity.models.rerun import Both
@@ -139,9 +140,28 @@ class _Pairing:
         sides = tuple(side_of_case(alignment, side) for side in (0, 1))
         if run.first_to_differ is None:
             return Case(run, sides)
+        changing = self._changing(inputs, programs)
+        if changing:
+            crash = Crash(
+                changing, "NonDeterminism", "two runs on the same input differ, and no random numbers are drawn"
+            )
+            return Case(Run("pair", name, (), crash=crash), sides)
         ends = [end for _, end in compared]
         both = Both(self._reruns(inputs, backward), self._ends, self.labels)
         return Case(run, sides, diagnose(both, alignment, ends))
+
+    def _changing(self, inputs: Arrays, programs: tuple[Program, Program]) -> str:
+        """Which side gives another result when it runs again, though it draws nothing at random; empty if neither."""
+        for side, label in enumerate(self.labels):
+            program = programs[side]
+            if program.random:
+                continue
+            with running(label):
+                again = self.sides[side].run(inputs, self.params[side])
+            for name, index in program.outputs.items():
+                if not same(program.results[index], again.results[again.outputs[name]]):
+                    return label
+        return ""
 
     def _compared(self, programs: tuple[Program, Program]) -> list[Compared]:
         return [*_outputs(programs), *self._gradients(programs)]

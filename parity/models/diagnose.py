@@ -90,9 +90,9 @@ def _together(alignment: Alignment, ours: Sequence[Node], theirs: Sequence[Node]
 
 
 def _groups(alignment: Alignment, side: int, node: Node) -> set[int]:
-    """The classes of what an operation reads, but for those of one number."""
+    """The classes of what an operation reads, as far as they tell anything."""
     reads = [alignment.programs[side].nodes[one] for one in node.reads]
-    return {alignment.classes[side][one.index] for one in reads if one.print is not None and not one.print.single}
+    return {alignment.classes[side][one.index] for one in reads if one.print is not None and one.print.telling}
 
 
 def _cuts(alignment: Alignment, suspects: Suspects) -> tuple[Cut, Cut]:

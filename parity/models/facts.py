@@ -51,7 +51,10 @@ def gather(alignment: Alignment, side: int, nodes: Sequence[Node], region: froze
     }
     found = list(_rows(alignment, side, nodes, behind))
     named = {
-        node.name: alignment.classes[side].get(node.index, -1) for node in program.nodes if node.kind == "parameter"
+        node.name: alignment.classes[one].get(node.index, -1)
+        for one in (1 - side, side)
+        for node in alignment.programs[one].nodes
+        if node.kind == "parameter"
     }
     for source in into(alignment, side, nodes, region):
         for value in _variants(alignment, side, source):
@@ -68,6 +71,8 @@ def _inner_products(alignment: Alignment, side: int, sources: Sequence[Node], be
     values = [(node, finite(node.value)) for node in behind if node.value is not None]
     for (one, a), (other, b) in itertools.permutations(zip(sources, groups, strict=True), 2):
         for left, right in itertools.product(_variants(alignment, side, one), _variants(alignment, side, other)):
+            if left.shape == right.shape:
+                yield from _combined(left, right, values, -hash(frozenset((a, b))))
             if left.ndim < 3 or left.shape[:-2] != right.shape[:-2] or left.shape[-1] != right.shape[-1]:
                 continue
             if not (np.isfinite(left).all() and np.isfinite(right).all()):
@@ -79,6 +84,18 @@ def _inner_products(alignment: Alignment, side: int, sources: Sequence[Node], be
                     words = "not scaled" if same(shaped, product) else functions.scaled(product, shaped)
                     if words:
                         yield Fact("scores", f"scores {words}", node.index, -hash((a, b)))
+
+
+def _combined(
+    left: np.ndarray, right: np.ndarray, values: Sequence[tuple[Node, np.ndarray]], of: int
+) -> Iterator[Fact]:
+    """Values that are two shared values put together entry by entry."""
+    with np.errstate(all="ignore"):
+        wanted = {"a sum": left + right, "a difference": left - right, "a product entry by entry": left * right}
+    for node, value in values:
+        for words, one in wanted.items():
+            if value.size == one.size and same(value.reshape(one.shape), one):
+                yield Fact("pair", words, node.index, of)
 
 
 def _rows(alignment: Alignment, side: int, nodes: Sequence[Node], behind: Sequence[Node]) -> Iterator[Fact]:
@@ -114,16 +131,19 @@ def into(alignment: Alignment, side: int, nodes: Sequence[Node], region: frozens
 
 
 def parameter_of(alignment: Alignment, side: int, index: int) -> str | None:
-    """The name of the parameter that a value is, in whatever layout."""
+    """The name of the parameter that a value is, in whatever layout; of a stacked one's layer the other side's name."""
     group = alignment.classes[side].get(index, -1)
-    nodes = alignment.programs[side].nodes
-    if nodes[index].kind == "parameter":
-        return nodes[index].name
-    if nodes[index].print is None or nodes[index].print.single:  # type: ignore[union-attr]
+    node = alignment.programs[side].nodes[index]
+    if node.kind == "parameter":
+        return node.name
+    if node.print is None or node.print.single:
         return None
-    return next(
-        (one.name for one in nodes if one.kind == "parameter" and alignment.classes[side].get(one.index) == group), None
-    )
+    for one in (side, 1 - side):
+        leaves = (leaf for leaf in alignment.programs[one].nodes if leaf.kind == "parameter")
+        found = next((leaf.name for leaf in leaves if alignment.classes[one].get(leaf.index) == group), None)
+        if found is not None:
+            return found
+    return None
 
 
 def is_usable(node: Node) -> bool:
@@ -155,8 +175,16 @@ def _parameters(alignment: Alignment, side: int, behind: Sequence[Node]) -> tupl
             elif read.value is not None and read.value.dtype.kind == "f" and len(vectors) < 8:
                 name = parameter_of(alignment, side, one)
                 if name is not None:
-                    vectors.setdefault(name, read.value)
+                    vectors.setdefault(name, _smallest(alignment, side, read))
     return vectors, numbers
+
+
+def _smallest(alignment: Alignment, side: int, node: Node) -> np.ndarray:
+    """A parameter before it was broadcast."""
+    group = alignment.classes[side].get(node.index, -1)
+    nodes = alignment.programs[side].nodes
+    values = [nodes[one].value for one, found in alignment.classes[side].items() if found == group]
+    return min((value for value in values if value is not None), key=lambda value: value.size)
 
 
 def _candidates(

@@ -14,8 +14,8 @@ _STEPS = 100_000  # of a while, before it is given up
 
 def _scan(runner: Any, params: Mapping[str, Any], reads: Sequence[Node], place: Place) -> list[Node]:
     body, length = params["jaxpr"], params["length"]
-    fixed, carried = params["num_consts"], params["num_carry"]
-    constants, carry, rows = reads[:fixed], list(reads[fixed : fixed + carried]), reads[fixed + carried :]
+    constants, carry, rows = _parts(params, reads)
+    carried = len(carry)
     stacked: list[list[Node]] = []
     order = range(length - 1, -1, -1) if params["reverse"] else range(length)
     for step in order:
@@ -30,6 +30,15 @@ def _scan(runner: Any, params: Mapping[str, Any], reads: Sequence[Node], place: 
         return [*carry, *(runner.leaf("constant", np.zeros((0, *one.shape), one.dtype)) for one in shapes)]
     columns = list(zip(*stacked, strict=True))
     return [*carry, *(_stack(runner, column, place) for column in columns)]
+
+
+def _parts(params: Mapping[str, Any], reads: Sequence[Node]) -> tuple[list[Node], list[Node], list[Node]]:
+    """What a scan reads: the same in every step, what one step hands to the next, and what it takes row by row."""
+    if "ft_in" in params:  # as jax 0.12 tells them apart
+        constants, carry, rows = (list(part) for part in params["ft_in"].update(list(reads)).unpack())
+        return constants, carry, rows
+    fixed, carried = params["num_consts"], params["num_carry"]
+    return list(reads[:fixed]), list(reads[fixed : fixed + carried]), list(reads[fixed + carried :])
 
 
 def _stack(runner: Any, nodes: Sequence[Node], place: Place) -> Node:

@@ -11,9 +11,9 @@ from parity.models.fingerprint import Fingerprint, fingerprint
 Kind = Literal["operation", "parameter", "input", "constant", "cotangent"]
 Cotangents = Callable[[str, int, tuple[int, ...]], np.ndarray]  # (an output's name, its place, its shape) -> cotangent
 
-# Values are kept while all of a program's take less than this; of more, fingerprints alone, and what is asked for is
-# computed again.
-KEPT_BYTES = 1 << 28
+# Values are kept while all of a program's take less than this; of more, fingerprints alone: then a place is found, and
+# no name.
+KEPT_BYTES = 1 << 30
 
 
 def _words(text: str) -> frozenset[str]:

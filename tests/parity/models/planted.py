@@ -129,13 +129,16 @@ def _port_attention() -> Iterator[Planted]:
     yield _ours("mask of -10", rf"{LAST}attention\.self", "filled with -10", masked=small)
     causal = lambda s, mask: jnp.where(jnp.tril(jnp.ones((7, 7), bool)), ports.masked(s, mask), -jnp.inf)  # noqa: E731
     yield _ours("causal mask", rf"{LAST}attention\.self", "JAX has something more|filled", masked=causal)
+
+
+def _port_layer() -> Iterator[Planted]:
     yield _ours(
         "heads not turned back", rf"{LAST}attention\.(self|output)", "another order", join=lambda x: x.reshape(3, 7, 8)
     )
     other = lambda x: x.reshape(3, 7, 4, 2).transpose(0, 3, 1, 2)  # noqa: E731
     yield _ours("heads split the other way", rf"{LAST}attention\.self", "another order", split=other)
     yield _ours(
-        "no residual", rf"{LAST}attention\.output", "torch has something more: add", residual=lambda x, update: update
+        "no residual", rf"{LAST}attention\.output", "torch has something more: a sum", residual=lambda x, update: update
     )
     yield _ours(
         "residual twice",
@@ -158,7 +161,7 @@ def _port_attention() -> Iterator[Planted]:
 def _backward() -> Iterator[Planted]:
     detached = lambda x, update: jax.lax.stop_gradient(x) + update  # noqa: E731
     yield _ours(
-        "residual detached", rf"{LAST}|0\.output", "torch has something more: add", backward=True, residual=detached
+        "residual detached", rf"{LAST}|0\.output", "torch has something more: a sum", backward=True, residual=detached
     )
     half = jax.custom_vjp(lambda x: ports.activation(x))
     half.defvjp(lambda x: (half(x), x), lambda x, g: (jax.vjp(ports.activation, x)[1](g)[0] / 2,))
@@ -229,7 +232,7 @@ def _stock() -> tuple[Side, Side]:
     return parity.jax(toys.carried(layer, made_equal=False)), parity.torch(layer)
 
 
-ALL = [*_port(), *_port_attention(), *_backward(), *_loaded(), *_reference()]
+ALL = [*_port(), *_port_attention(), *_port_layer(), *_backward(), *_loaded(), *_reference()]
 
 
 @dataclasses.dataclass(frozen=True)

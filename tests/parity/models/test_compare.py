@@ -1,6 +1,7 @@
 """Two models that nobody here wrote the insides of: the verdict, and the places where they part."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -197,6 +198,14 @@ def test_random_numbers_are_told():
     report = parity.compare(parity.jax(lambda input: input), parity.torch(module), {"input": toys.sequences()})
     assert report.verdict is Verdict.FAIL_SEMANTIC
     assert "is dropout left on?" in str(report)
+
+
+def test_a_side_that_changes_from_run_to_run_is_an_error():
+    calls = itertools.count(1)
+    report = parity.compare(
+        parity.torch(lambda x: x * next(calls)), parity.torch(lambda x: x * 3), {"x": toys.sequences()}
+    )
+    assert str(report).startswith("parity ERROR: ours raised NonDeterminism: two runs on the same input differ")
 
 
 @pytest.mark.parametrize(

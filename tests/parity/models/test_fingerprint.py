@@ -32,6 +32,15 @@ def test_other_values_are_not(other):
     assert not fingerprint(VALUES).equals(fingerprint(other))
 
 
+def test_few_entries_that_differ_are_told_among_many():
+    """As in a softmax that is nearly 0 or 1 everywhere."""
+    rare = np.zeros((400, 500))
+    rare[:, 3] = 1.0
+    other = rare.copy()
+    other[7, 3:5] += [-1e-5, 1e-5]
+    assert not fingerprint(rare).equals(fingerprint(other))
+
+
 def test_every_fill_of_a_mask_is_one():
     filled = [
         np.where(VALUES > 0, fill, VALUES) for fill in (-np.inf, np.finfo(np.float32).min, np.finfo(np.float64).min)
