@@ -12,6 +12,7 @@ from benchmarks.encode import Encode
 from benchmarks.gpu.command import Gpu
 from benchmarks.parity import Parity
 from benchmarks.report import Report
+from benchmarks.scaling.command import Scaling
 from benchmarks.train.command import Train
 from jax_encoder.errors import InputError
 
@@ -22,6 +23,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "parity": Parity,
     "compile": Compile,
     "gpu": Gpu,
+    "scaling": Scaling,
     "report": Report,
 }
 

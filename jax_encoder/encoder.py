@@ -17,7 +17,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jax_encoder import dropout, masks, placement, rope
+from jax_encoder import dropout, masks, placement, remat, rope
 from jax_encoder.attention import Positions
 from jax_encoder.config import EncoderConfig
 from jax_encoder.disentangled import RelativeEmbedding
@@ -179,9 +179,12 @@ class Encoder(nnx.Module):
         if self.layers is None:
             return x_BTD, taps
         graphdef, state = nnx.split(self.layers)
-        if self.config.scan_layers:
+        shared = len(set(self.config.layer_groups)) < self.config.num_layers
+        if not shared:  # else the gradients of a group's layers would be added in that dtype
+            state = _cast(state, self.dtype)
+        # XLA finds what is computed again to be there already, on a CPU, unless it is in a loop.
+        if self.config.scan_layers or remat.wanted() or placement.gathers():
             alike, scanned = _stack_forms(forms, self.config.max_len)
-            shared = len(set(self.config.layer_groups)) < self.config.num_layers
 
             def body(x_BTD: Array, layer: tuple[PyTree, LayerForm]) -> tuple[Array, LayerTaps]:
                 own, form = layer
@@ -190,19 +193,28 @@ class Encoder(nnx.Module):
                 x_BTD, taps = run(nnx.merge(graphdef, own), x_BTD, form)
                 return placement.stream(x_BTD), taps
 
-            body = placement.forgetful(body, looped=True)
+            # What is computed again is gathered again as well.
+            body = remat.of_body(body) if remat.wanted() else placement.forgetful(body)
             x_BTD, stacked_taps = jax.lax.scan(body, x_BTD, (None if shared else state, scanned))
             return x_BTD, taps + tuple(_at(stacked_taps, index) for index in range(len(forms)))
         peeled = len(taps)
         for form in forms:
-
-            def one(own: PyTree, x_BTD: Array, form: LayerForm = form) -> tuple[Array, LayerTaps]:
-                return run(nnx.merge(graphdef, placement.whole(own)), x_BTD, form)
-
-            x_BTD, layer_taps = placement.forgetful(one, looped=False)(_at(state, form.group - peeled), x_BTD)
+            x_BTD, layer_taps = run(nnx.merge(graphdef, _at(state, form.group - peeled)), x_BTD, form)
             x_BTD = placement.stream(x_BTD)
             taps += (layer_taps,)
         return x_BTD, taps
+
+
+def _cast(state: Tree, dtype: DTypeLike) -> Tree:
+    """Parameters in the dtype that their layers compute in, all at once and not in each layer, forward and backward.
+
+    Norms compute in at least float32, and so keep theirs.
+    """
+
+    def one(path: tuple, leaf: Array) -> Array:
+        return leaf if "norm" in jax.tree_util.keystr(path) else leaf.astype(dtype)
+
+    return jax.tree_util.tree_map_with_path(one, state)
 
 
 def _forms(config: EncoderConfig, dtype: np.dtype) -> list[LayerForm]:

@@ -83,17 +83,20 @@ def split_by_hand(attend: Attend) -> Attend:
     return attend if placement is None else placement.attend(attend)
 
 
-def forgetful(layer: Callable[..., Any], *, looped: bool) -> Callable[..., Any]:
-    """A layer whose gathered parameters are not kept for the backward pass, but gathered again.
+def gathers() -> bool:
+    """Whether layers gather their parameters, and are to run in a loop, out of which no compiler takes a gather: taken
+    out of that over micro-batches, all layers would be gathered at once."""
+    placement = _PLACEMENT.get()
+    return placement is not None and placement.gathers
+
+
+def forgetful(layer: Callable[..., Any]) -> Callable[..., Any]:
+    """The body of a loop over layers, whose gathered parameters are not kept for the backward pass, but gathered again.
 
     Args:
         layer: calls `whole`.
-        looped: whether it is the body of a scan.
     """
-    placement = _PLACEMENT.get()
-    if placement is None or not placement.gathers:
-        return layer
-    return jax.checkpoint(layer, policy=_kept, prevent_cse=not looped)
+    return jax.checkpoint(layer, policy=_kept, prevent_cse=False) if gathers() else layer
 
 
 def _kept(primitive: Any, *_: Any, **parameters: Any) -> bool:

@@ -31,6 +31,7 @@ hypothesis.settings.load_profile("suite")
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = ("config", "classifier_config", "presets", "jax_graph", "torch_graph", "sites", "relations", "support")
 LEFT_OUT += ("jax_program", "torch_program", "primitives", "loops", "fingerprint", "facts", "functions", "trees")
+LEFT_OUT += ("optimizer_config",)
 CHECKED = [path for package in ("jax_encoder", "torch_ref", "parity") for path in (ROOT / package).rglob("[!_]*.py")]
 install_import_hook(
     [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in CHECKED if path.stem not in LEFT_OUT],

@@ -1,6 +1,6 @@
 """Training: learning rates, clipping, optimizers and the loop over micro-batches, one plain statement after the other.
 
-Options are any object with the fields of `jax_encoder.training.config.OptimizerOptions`, read by attribute.
+Options are any object with the fields of `jax_encoder.training.optimizer_config.OptimizerOptions`, read by attribute.
 
 Axes: b rows of a micro-batch, T column, K target.
 References: Loshchilov & Hutter (2019), https://arxiv.org/abs/1711.05101; Pascanu et al. (2013), section 3.2,
@@ -136,10 +136,13 @@ class Trainer:
         model: trained in place, in whatever precision its parameters have.
         options: of the optimizer.
         steps: how many there will be, which the learning rate depends on.
+        objective: has `label_smoothing` and `z_loss`, of the training loss; None is neither.
     """
 
-    def __init__(self, model: MaskedLM, options: Any, steps: int):
+    def __init__(self, model: MaskedLM, options: Any, steps: int, objective: Any = None):
         self.model, self.options, self.steps, self.done = model, options, steps, 0
+        self.label_smoothing = 0.0 if objective is None else objective.label_smoothing
+        self.z_loss = 0.0 if objective is None else objective.z_loss
         self.optimizer = make_optimizer(groups(model.parameters(), options.weight_decay), options, matrices(model))
 
     def step(self, micro_batches: Sequence[MicroBatch]) -> Measured:
@@ -178,7 +181,7 @@ class Trainer:
 
     def loss(self, batch: MicroBatch) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """The summed loss of a micro-batch and the number of its targets."""
-        return masked_lm_loss(self.logits(batch), batch.labels, batch.weights)
+        return masked_lm_loss(self.logits(batch), batch.labels, batch.weights, self.label_smoothing, self.z_loss)
 
     @torch.no_grad()
     def evaluate(self, batches: Sequence[MicroBatch]) -> Evaluated:

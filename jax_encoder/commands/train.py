@@ -11,6 +11,7 @@ from jax_encoder.commands import prepare
 from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.launch import Launch
 from jax_encoder.training.recipes import pretraining
 
 Parsed = TypeVar("Parsed")
@@ -25,6 +26,7 @@ class Resume:
     mesh: str | None = None
     """How devices share the work from here on, as in `pretrain`, in place of the mesh that the run was begun on: the
     batches are the same, losses equal within rounding."""
+    launch: Launch = dataclasses.field(default_factory=Launch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,20 +114,27 @@ def execute(command: PretrainConfig | Training, program: str) -> int:
         program: whose name stands before what went wrong.
 
     Returns:
-        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 128 + the
-        number of the signal that stopped it.
+        0, 1 for a training or parity failure, 2 for bad input, 3 for a parity check that came to no verdict, 4 where
+        another process of the run has ended, 128 + the number of the signal that stopped it.
     """
     try:
         return _run(command)
     except InputError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 2
+        return _failed(program, str(error), 2)
     except FloatingPointError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 1
+        return _failed(program, str(error), 1)
     except KeyboardInterrupt:
-        print(f"{program}: stopped at once; what was done since the last checkpoint is lost", file=sys.stderr)
-        return 130
+        return _failed(program, "stopped at once; what was done since the last checkpoint is lost", 130)
+
+
+def _failed(program: str, said: str, status: int) -> int:
+    """Says what went wrong; of several processes, this one then ends, and tells the others why."""
+    print(f"{program}: {said}", file=sys.stderr)
+    if "jax_encoder.training.processes" in sys.modules:
+        from jax_encoder.training import processes
+
+        processes.leave(said, status)
+    return status
 
 
 def _run(command: PretrainConfig | Training) -> int:
@@ -137,13 +146,6 @@ def _run(command: PretrainConfig | Training) -> int:
     from rich.console import Console
 
     from jax_encoder.memory import keep_memory
-    from jax_encoder.training.compilation import keep_programs
-    from jax_encoder.training.ending import Ending, name_of, status_of
-    from jax_encoder.training.loop import train
-    from jax_encoder.training.prepare import prepare as prepare_run
-    from jax_encoder.training.run_folder import RunFolder, resume_command
-    from jax_encoder.training.session import open_session
-    from jax_encoder.training.summary import finish
 
     keep_memory()
     console = Console()
@@ -159,22 +161,45 @@ def _run(command: PretrainConfig | Training) -> int:
         kept = dump.read(Path(command.step))
         console.print("\n".join(dump.described(kept, dump.replay(kept))), highlight=False, markup=False, soft_wrap=True)
         return 0
+    return _train(command)
+
+
+def _train(command: PretrainConfig | Resume) -> int:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from jax_encoder.training import processes
+    from jax_encoder.training.compilation import keep_programs
+    from jax_encoder.training.ending import Ending, name_of, status_of
+    from jax_encoder.training.loop import train
+    from jax_encoder.training.prepare import prepare as prepare_run
+    from jax_encoder.training.run_folder import RunFolder, resume_command
+    from jax_encoder.training.session import open_session
+    from jax_encoder.training.summary import finish
+
+    run = Path(command.run)
     with Ending() as ending:
-        if isinstance(command, PretrainConfig):
-            with ending.at_once("before the first step: nothing is lost, and the same command begins again"):
-                session = prepare_run(command, console)
-        else:
-            with ending.at_once(f"before it went on; go on with\n  {resume_command(Path(command.run))}"):
-                session = open_session(RunFolder.open(Path(command.run)), mesh=command.mesh)
-                keep_programs(console)
+        with processes.joined(command.launch, run):
+            console = Console(quiet=not processes.leads())
+            if isinstance(command, PretrainConfig):
+                with ending.at_once("before the first step: nothing is lost, and the same command begins again"):
+                    session = prepare_run(command, console)
+            else:
+                with ending.at_once(f"before it went on; go on with\n  {resume_command(run)}"):
+                    session = open_session(RunFolder.open(run), mesh=command.mesh)
+                    keep_programs(console)
+            outcome = train(session, console, ending)
+            leads = processes.leads()
         go_on = f"go on with\n  {resume_command(session.folder.path)}"
-        outcome = train(session, console, ending)
         if outcome.stopped_by is not None:
             told = (
                 f"stopped by {name_of(outcome.stopped_by)} after step {outcome.step} of {session.config.steps}; {go_on}"
             )
             console.print(told, highlight=False, soft_wrap=True)
             return status_of(outcome.stopped_by)
+        if not leads:
+            return 0
         with ending.unwinding(f"after the last step: nothing is lost; to see the end of the run, {go_on}"):
             verdict = finish(session.folder, console, check_parity=session.config.verify)
     return verdict.status

@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, Integer
 
 from jax_encoder.data.tokenizer import Vocabulary
+from jax_encoder.data.units import Unit, first_of_its_unit, units_of, whole_units
 from jax_encoder.errors import InputError
 
-_MASKED, _REPLACED = 0.8, 0.1  # of the targets; the rest stay as they are
+BERTS = (0.8, 0.1)  # of the targets are masked, and replaced; the rest stay as they are
 
 
 class Batch(NamedTuple):
@@ -61,6 +62,9 @@ class Masking:
     Attributes:
         vocabulary: its special tokens, the unknown one included, are never hidden and never put in.
         rate: share of a row's other tokens to predict, above 0 and below 1.
+        unit: what is hidden together.
+        shares: of the targets that are masked, and of those that another token is put in for; the rest stay.
+        continuing: ids that go on with the word before them.
 
     Raises:
         InputError: `rate` is out of range.
@@ -68,6 +72,9 @@ class Masking:
 
     vocabulary: Vocabulary
     rate: float
+    unit: Unit = "tokens"
+    shares: tuple[float, float] = BERTS
+    continuing: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < 1:
@@ -112,10 +119,11 @@ def mask_tokens(
     rng: np.random.Generator,
     share: Share = WHOLE,
 ) -> Batch:
-    """Chooses targets evenly among a row's tokens; hides 80 % of them, replaces 10 % at random, leaves 10 %.
+    """Chooses targets evenly among a row's tokens; masks, replaces or leaves them, by BERT's shares if no others are.
 
     Every row gets `rate` times its maskable tokens, rounded, and at least one if it has any: fixed counts make for a
-    steadier loss than independent draws, and never exceed the budget.
+    steadier loss than independent draws, and never exceed the budget. Words and spans are hidden whole, as many as fit
+    into that count; the tokens of a span all have one fate.
 
     Args:
         tokens_BT: packed rows.
@@ -125,13 +133,24 @@ def mask_tokens(
         share: which rows of the batch these are; they get the targets that they would get with all others beside them.
     """
     tokens_BT, segments_BT = tokens_BT.astype(np.int32), segments_BT.astype(np.int32)
-    targets_BK, real_BK = _choose(tokens_BT, segments_BT, masking, _drawn(rng, tokens_BT.shape, share))
+    lots_BT = _drawn(rng, tokens_BT.shape, share)
+    maskable_BT = (segments_BT != 0) & ~np.isin(tokens_BT, masking.vocabulary.special)
+    units_BT = np.broadcast_to(np.arange(tokens_BT.shape[1]), tokens_BT.shape)
+    if masking.unit != "tokens":
+        goes_on_BT, ends_BT = np.isin(tokens_BT, masking.continuing), _drawn(rng, tokens_BT.shape, share)
+        units_BT = units_of(masking.unit, goes_on_BT, segments_BT, maskable_BT, ends_BT)
+        lots_BT = np.take_along_axis(lots_BT, units_BT, axis=1)
+    targets_BK, real_BK = _choose(maskable_BT, masking, lots_BT)
     labels_BK = np.where(real_BK, np.take_along_axis(tokens_BT, targets_BK, axis=1), 0)
     fate_BK = _drawn(rng, real_BK.shape, share)
+    if masking.unit == "spans":
+        whose_BK = np.where(real_BK, np.take_along_axis(units_BT, targets_BK, axis=1), -1)
+        fate_BK = np.take_along_axis(fate_BK, first_of_its_unit(whose_BK), axis=1)
     whole = len(real_BK) * share.count
     replacements_BK = rng.choice(masking.replacements, size=(whole, real_BK.shape[1]))[share.of(whole)]
-    kept_BK = np.where(fate_BK < _MASKED + _REPLACED, replacements_BK, labels_BK)
-    inputs_BK = np.where(fate_BK < _MASKED, masking.vocabulary.mask, kept_BK)
+    masked, replaced = masking.shares
+    kept_BK = np.where(fate_BK < masked + replaced, replacements_BK, labels_BK)
+    inputs_BK = np.where(fate_BK < masked, masking.vocabulary.mask, kept_BK)
     tokens_BT[np.nonzero(real_BK)[0], targets_BK[real_BK]] = inputs_BK[real_BK]
     return Batch(
         tokens=tokens_BT,
@@ -150,21 +169,21 @@ def _drawn(rng: np.random.Generator, shape: tuple[int, ...], share: Share) -> Fl
 
 
 def _choose(
-    tokens_BT: Int32[np.ndarray, "B T"],
-    segments_BT: Int32[np.ndarray, "B T"],
-    masking: Masking,
-    lots_BT: Float64[np.ndarray, "B T"],
+    maskable_BT: Bool[np.ndarray, "B T"], masking: Masking, lots_BT: Float64[np.ndarray, "B T"]
 ) -> tuple[Int64[np.ndarray, "B K"], Bool[np.ndarray, "B K"]]:
     """Columns to predict, ascending, then zeros; and which of them are real."""
-    K = masking.budget(tokens_BT.shape[1])
-    maskable_BT = (segments_BT != 0) & ~np.isin(tokens_BT, masking.vocabulary.special)
+    T = maskable_BT.shape[1]
+    K = masking.budget(T)
     available_B = maskable_BT.sum(axis=1)
     chosen_B = np.minimum(np.maximum(np.rint(masking.rate * available_B), 1), available_B)
     # Stable, so that a tie falls the same way on every processor.
     lots_BT = np.where(maskable_BT, lots_BT, 1)
-    drawn_BK = np.argsort(lots_BT, axis=1, kind="stable")[:, :K]
+    order_BT = np.argsort(lots_BT, axis=1, kind="stable")
     real_BK = np.arange(K)[None, :] < chosen_B[:, None]
-    targets_BK = np.sort(np.where(real_BK, drawn_BK, tokens_BT.shape[1]), axis=1)
+    if masking.unit != "tokens":
+        real_BK = whole_units(np.take_along_axis(lots_BT, order_BT, axis=1), chosen_B)[:, :K]
+    targets_BK = np.sort(np.where(real_BK, order_BT[:, :K], T), axis=1)
+    real_BK = targets_BK < T
     return np.where(real_BK, targets_BK, 0), real_BK
 
 

@@ -5,6 +5,7 @@ afterwards it cannot know: beside each lies a list of their checksums, in the fo
 """
 
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ import orbax.checkpoint as ocp
 
 from jax_encoder.data.files import written_whole
 from jax_encoder.errors import InputError
+from jax_encoder.training import processes
 from jax_encoder.training.step import TrainState
 
 _NAME = re.compile(r"step_(\d{8,})")
@@ -52,16 +54,20 @@ class Checkpoints:
     def save(self, state: TrainState) -> None:
         """Saves a state under its step, then deletes all but the newest `keep` up to that step.
 
-        Killed at any moment, this leaves the checkpoints that were there before, or the new one too.
+        Killed at any moment, this leaves the checkpoints that were there before, or the new one too. Of several
+        processes each writes its shares, and all have to take part.
         """
         step = int(state.step)
         path, checksums = self._paths(step)
-        checksums.unlink(missing_ok=True)
+        if processes.leads():
+            checksums.unlink(missing_ok=True)
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(path, _as_dict(state), force=True)
-        with written_whole(checksums) as temporary:
-            temporary.write_text("".join(f"{sum_}  {name}\n" for name, sum_ in _checksums(path).items()))
-        self._prune(step)
+        if processes.leads():
+            with written_whole(checksums) as temporary:
+                temporary.write_text("".join(f"{sum_}  {name}\n" for name, sum_ in _checksums(path).items()))
+            self._prune(step)
+        processes.together(f"the checkpoint of step {step}")
 
     def restore(self, like: TrainState) -> Restored:
         """Loads the newest whole checkpoint.
@@ -72,15 +78,22 @@ class Checkpoints:
         Raises:
             InputError: there is none, none that is whole, or the newest whole one is of another model or optimizer.
         """
+        step, passed_over = json.loads(processes.by_lead("newest whole checkpoint", lambda: json.dumps(self._newest())))
+        if step is not None:
+            return Restored(self._load(step, like), tuple(passed_over))
+        if not passed_over:
+            raise InputError(f"no checkpoint in {self.folder}: there is nothing to resume; start a new run")
+        raise InputError("\n".join([f"no whole checkpoint in {self.folder}: start a new run", *passed_over]))
+
+    def _newest(self) -> tuple[int | None, list[str]]:
+        """The newest step with a whole checkpoint, and what was passed over to get to it."""
         passed_over: list[str] = []
         for step in reversed(self.steps()):
             damage = self.damage(step)
             if damage is None:
-                return Restored(self._load(step, like), tuple(passed_over))
+                return step, passed_over
             passed_over.append(f"the checkpoint of step {step} is damaged: {damage}")
-        if not passed_over:
-            raise InputError(f"no checkpoint in {self.folder}: there is nothing to resume; start a new run")
-        raise InputError("\n".join([f"no whole checkpoint in {self.folder}: start a new run", *passed_over]))
+        return None, passed_over
 
     def damage(self, step: int) -> str | None:
         """What is wrong with a checkpoint, or None if every file is as it was written."""

@@ -9,6 +9,9 @@ from jax_encoder.data.documents import Documents
 from jax_encoder.data.tokenizer_form import Digits, Kind, TokenizerForm, Unknown, Whitespace
 from jax_encoder.errors import InputError
 from jax_encoder.training import mesh
+from jax_encoder.training.launch import Launch
+from jax_encoder.training.limits import at_least, within
+from jax_encoder.training.optimizer_config import OptimizerOptions
 
 # What saved options of earlier versions lack: a new one has its row here, as in `jax_encoder.config`.
 _ADDED: versions.Added = {
@@ -25,13 +28,18 @@ _ADDED: versions.Added = {
         "text.text_field": lambda _: "text",
         "text.documents": lambda _: "paragraphs",
         "text.workers": lambda _: 0,
+        "text.mask_unit": lambda _: "tokens",
+        "text.mask_shares": lambda _: [0.8, 0.1],
         "recipe": lambda _: None,
         "max_skipped": lambda _: 1,
+        "label_smoothing": lambda _: 0.0,
+        "z_loss": lambda _: 0.0,
         "model.init": lambda _: "truncated",
         "optimizer.optimizer": lambda _: "adamw",
         "optimizer.momentum": lambda _: 0.95,
         "optimizer.average": lambda _: None,
         "mesh": lambda _: None,
+        "model.remat": lambda _: "none",
     },
 }
 # A run of an earlier version has dropped by masks that are no longer drawn.
@@ -39,11 +47,9 @@ DRAWN_SINCE = 3
 
 # `jax_encoder.kernels.table` has what they are; "auto" takes what suits the device and the layer.
 Attention = Literal["auto", "pallas", "splash", "windows", "rows", "einsum"]
+# `jax_encoder.remat` has what they are.
+Remat = Literal["none", "dots", "all"]
 Preset = Literal["tiny", "mini", "bert_base", "bert_large", "minilm_l6", "roberta_base", "modernbert_base"]
-# `jax_encoder.training.optimizer` has both.
-Optimizer = Literal["adamw", "stable_adamw", "lamb", "muon"]
-Schedule = Literal["cosine", "linear", "wsd", "wsd_sqrt", "inverse_root"]
-STAYING = ("wsd", "wsd_sqrt")  # at the highest rate, until the last steps
 # `jax_encoder.training.initial` has what they are.
 Init = Literal["truncated", "normal", "megatron"]
 
@@ -69,7 +75,11 @@ class TextOptions:
         vocab_size: Rows of the word embedding, and the most tokens that a trained tokenizer may have. None: the
             preset's. Text too small for that many tokens makes the model's vocabulary follow the tokenizer's, rounded
             up to a multiple of 64.
-        mask_rate: Share of the tokens to predict; of these 80 % are masked, 10 % replaced at random and 10 % left.
+        mask_rate: Share of the tokens to predict.
+        mask_unit: What is hidden together: single tokens, whole words, or spans of words, of about four tokens and at
+            most ten.
+        mask_shares: Of the tokens to predict, the share that is masked and the share that another token is put in for;
+            the rest are left.
         max_eval_rows: Rows of held-out text to evaluate on; None takes all.
     """
 
@@ -84,16 +94,21 @@ class TextOptions:
     unknown: Unknown | None = None
     vocab_size: int | None = None
     mask_rate: float = 0.3
+    mask_unit: Literal["tokens", "words", "spans"] = "tokens"
+    mask_shares: tuple[float, float] = (0.8, 0.1)
     max_eval_rows: int | None = 512
 
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""
-        _within("mask-rate", self.mask_rate, above=0, below=1)
+        within("mask_rate", self.mask_rate, above=0, below=1)
+        if min(self.mask_shares) < 0 or sum(self.mask_shares) > 1:
+            shares = " ".join(f"{share:g}" for share in self.mask_shares)
+            raise InputError(f"--mask-shares must be at least 0 and together at most 1, got {shares}")
         self.tokenizer_form.check()
-        _at_least("workers", self.workers, 0)
+        at_least("workers", self.workers, 0)
         for name in ("vocab_size", "max_eval_rows"):
             if getattr(self, name) is not None:
-                _at_least(name, getattr(self, name), 1)
+                at_least(name, getattr(self, name), 1)
 
     @property
     def tokenizer_form(self) -> TokenizerForm:
@@ -119,6 +134,8 @@ class ModelOptions:
         init: How kernels and tables are drawn: from a normal cut at two standard deviations (BERT), from a whole one
             (RoBERTa), or cut and narrower by the root of twice the layers where a block adds to the residual stream
             (Megatron-LM, ModernBERT).
+        remat: What a layer's backward pass computes again to save memory: "none"; "dots": all but the products with
+            kernels; "all": the whole layer. Parameters come out the same, up to rounding.
     """
 
     preset: Preset = "mini"
@@ -129,78 +146,14 @@ class ModelOptions:
     matmul_precision: Literal["default", "high", "highest"] = "high"
     attention: Attention = "auto"
     init: Init = "truncated"
+    remat: Remat = "none"
 
     def check(self) -> None:
         """Raises InputError for a value that cannot work."""
         if self.seq_len is not None:
-            _at_least("seq_len", self.seq_len, 3)
+            at_least("seq_len", self.seq_len, 3)
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise InputError(f"--dropout must be at least 0 and below 1, got {self.dropout}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OptimizerOptions:
-    """The optimizer, and its learning rate over time.
-
-    Attributes:
-        optimizer: AdamW (Loshchilov & Hutter 2019); StableAdamW, whose step is shorter where gradients surprise
-            (Wortsman et al. 2023); LAMB, whose step is as long as the parameter (You et al. 2020); or Muon, which makes
-            the steps of hidden layers' matrices orthogonal and leaves the rest to AdamW, at the same learning rate
-            (Jordan et al. 2024).
-        learning_rate: The highest learning rate, reached after the warm-up.
-        warmup_steps: Steps over which the learning rate rises linearly from almost 0.
-        schedule: How the learning rate falls to 0 after the warm-up: as a cosine, linearly, or (warm-up, stable, decay)
-            not until the last --decay-fraction of all steps, then linearly or as 1 - the root of the share that is
-            over; inverse_root falls with the root of the steps so far, and never to 0.
-        decay_fraction: Share of all steps over which wsd and wsd_sqrt fall to 0.
-        weight_decay: Decoupled, times the learning rate; on kernels and embedding tables only.
-        momentum: Of Muon's matrices: decay of the mean of their gradients.
-        average: Decay of a moving average of the parameters, which the run keeps beside them and `export --average`
-            writes. None: none is kept.
-        b1: Decay of the mean of the gradients.
-        b2: Decay of the mean of their squares.
-        eps: Added to the root of the mean square, outside the root.
-        clip_norm: Gradients whose global norm is larger are scaled down to it; None: none are.
-    """
-
-    optimizer: Optimizer = "adamw"
-    learning_rate: float = 3e-3
-    warmup_steps: int = 100
-    schedule: Schedule = "cosine"
-    decay_fraction: float = 0.2
-    weight_decay: float = 0.01
-    b1: float = 0.9
-    b2: float = 0.98
-    momentum: float = 0.95
-    average: float | None = None
-    eps: float = 1e-8
-    clip_norm: float | None = 1.0
-
-    def check(self, steps: int) -> None:
-        """Raises InputError for a value that cannot work in a run of `steps`."""
-        for name in ("learning_rate", "eps", *(() if self.clip_norm is None else ("clip_norm",))):
-            _within(_flag(name), getattr(self, name), above=0, below=math.inf)
-        for name in ("b1", "b2", "momentum", *(() if self.average is None else ("average",))):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"--{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise InputError(f"--weight-decay must be at least 0, got {self.weight_decay}")
-        _at_least("warmup_steps", self.warmup_steps, 0)
-        if self.warmup_steps >= steps:
-            raise InputError(
-                f"--warmup-steps {self.warmup_steps} leaves nothing of --steps {steps}: choose fewer, or train longer"
-            )
-        if self.schedule in STAYING:
-            _within("decay-fraction", self.decay_fraction, above=0, below=1)
-            if self.warmup_steps + self.decay_steps(steps) > steps:
-                raise InputError(
-                    f"--warmup-steps {self.warmup_steps} and a decay over {self.decay_steps(steps)} steps "
-                    f"(--decay-fraction {self.decay_fraction}) do not fit into --steps {steps}"
-                )
-
-    def decay_steps(self, steps: int) -> int:
-        """Steps over which a schedule that stays up falls, at least one."""
-        return max(1, round(self.decay_fraction * steps))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -213,13 +166,15 @@ class PretrainConfig:
         batch_size: Rows per step.
         accumulate: Parts that a step's rows are computed in, one after the other, to save memory; the update is the
             same.
-        mesh: How devices share the work: sizes of the axes data, fsdp and tensor that multiply to the devices, as in
-            data=4,fsdp=2; or auto, which is all along data. None: one device. data splits the rows, fsdp the rows and
-            the parameters, tensor the heads, the MLP and the vocabulary.
+        mesh: How devices share the work: sizes of the axes data (rows), fsdp (rows and parameters) and tensor (heads,
+            MLP, vocabulary), as in data=4,fsdp=2; auto is all along data. None: one device.
         seed: Of the initial parameters, the order of rows, the masks and dropout.
         eval_every: Steps between evaluations on held-out text; there is always one at the end.
         checkpoint_every: Steps between checkpoints; there is always one at the start and at the end.
         keep: Newest checkpoints to keep.
+        label_smoothing: Share of each target's probability that is spread over the whole vocabulary, while training.
+        z_loss: Weight of the square of the logarithm that the softmax divides by, which keeps logits near 0; 1e-4 is
+            usual. Both are a part of the training loss, and of no evaluation.
         max_skipped: Steps in a row that may be left out, because their loss or a gradient is not finite, until the run
             stops and keeps what `replay` needs.
         verify: Whether to check at the end that PyTorch computes the same function from the trained parameters.
@@ -236,34 +191,36 @@ class PretrainConfig:
     eval_every: int = 500
     checkpoint_every: int = 500
     keep: int = 2
+    label_smoothing: float = 0.0
+    z_loss: float = 0.0
     max_skipped: int = 3
     verify: bool = True
     recipe: Preset | None = None
     text: TextOptions = TextOptions()
     model: ModelOptions = ModelOptions()
-    optimizer: OptimizerOptions = OptimizerOptions()
+    optimizer: OptimizerOptions = dataclasses.field(default_factory=OptimizerOptions)
+    launch: Launch = dataclasses.field(default_factory=Launch)
 
     def check(self) -> None:
         """Raises InputError for options that cannot work, alone or together."""
         for name in ("steps", "batch_size", "accumulate", "eval_every", "checkpoint_every", "keep", "max_skipped"):
-            _at_least(name, getattr(self, name), 1)
+            at_least(name, getattr(self, name), 1)
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed must be at least 0 and below 2^32, got {self.seed}")
-        if self.batch_size % self.accumulate:
-            raise InputError(
-                f"--batch-size {self.batch_size} cannot be computed in --accumulate {self.accumulate} equal parts"
-            )
-        if self.mesh not in (None, mesh.AUTO):
-            mesh.parse(self.mesh)
+        mesh.check_parts(self.batch_size, self.accumulate, self.mesh)
+        self.launch.check()
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"--label-smoothing must be at least 0 and below 1, got {self.label_smoothing}")
+        if not 0 <= self.z_loss < math.inf:
+            raise InputError(f"--z-loss must be at least 0 and finite, got {self.z_loss}")
         self.text.check()
         self.model.check()
         self.optimizer.check(self.steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the folder, which may be moved, with the version that it is of."""
+        """Everything but the folder, which may be moved, and the processes, with the version that it is of."""
         values = {versions.KEY: versions.newest(_ADDED), **dataclasses.asdict(self)}
-        del values["run"]
-        return values
+        return {name: value for name, value in values.items() if name not in _NOT_KEPT}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, run: str) -> Self:
@@ -274,7 +231,7 @@ class PretrainConfig:
         """
         if not isinstance(values, dict):
             raise InputError(f"training must be an object, got {values!r}")
-        names = _flat(dataclasses.asdict(cls())).keys() - {"run"}
+        names = _flat(dataclasses.asdict(cls())).keys() - _NOT_KEPT
         try:
             read = versions.upgraded(_flat(values), names, _ADDED, what="training")
         except ValueError as error:
@@ -289,6 +246,7 @@ class PretrainConfig:
         return config
 
 
+_NOT_KEPT = frozenset({"run", "launch"})
 _GROUPS: dict[str, Any] = {"text": TextOptions, "model": ModelOptions, "optimizer": OptimizerOptions}
 
 
@@ -299,18 +257,3 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
         grouped = name in _GROUPS and isinstance(value, dict)
         flat |= {f"{name}.{option}": one for option, one in value.items()} if grouped else {name: value}
     return flat
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise InputError(f"--{_flag(name)} must be at least {least}, got {value}")
-
-
-def _within(flag: str, value: float, *, above: float, below: float) -> None:
-    if not above < value < below:
-        bound = f" and below {below}" if below < math.inf else " and finite"
-        raise InputError(f"--{flag} must be above {above}{bound}, got {value}")

@@ -95,8 +95,8 @@ def replay(dump: Dump) -> Replayed:
     model = nnx.graphdef(nnx.eval_shape(lambda: _model(config, encoder)))
     key = steps.step_key(config.seed, step - 1)
     at_precision = jax.default_matmul_precision(config.model.matmul_precision)
-    gradients = jax.jit(at_precision(steps.accumulated_gradients), static_argnums=(0, 4))
-    sums, found = gradients(model, given, parts, key, config.model.attention)
+    gradients = jax.jit(at_precision(steps.accumulated_gradients), static_argnums=(0, 4, 5))
+    sums, found = gradients(model, given, parts, key, config.model.attention, steps.penalties_of(config))
     return Replayed(
         float(sums.loss) / max(float(sums.targets), 1),
         float(optax.tree.norm(found)),

@@ -42,7 +42,7 @@ def export_run(run: Path, to: Path, *, average: bool = False) -> Path:
         save(checkpoint, temporary)
         if folder.parity_json.is_file() and not average:
             shutil.copyfile(folder.parity_json, temporary / folder.parity_json.name)
-        (temporary / "README.md").write_text(_card(trained, folder, checkpoint), encoding="utf-8")
+        (temporary / "README.md").write_text(_card(trained, folder, checkpoint, average), encoding="utf-8")
         if to.exists():
             to.rmdir()
         temporary.rename(to)
@@ -51,7 +51,7 @@ def export_run(run: Path, to: Path, *, average: bool = False) -> Path:
     return to
 
 
-def _card(trained: Trained, folder: RunFolder, checkpoint: Checkpoint) -> str:
+def _card(trained: Trained, folder: RunFolder, checkpoint: Checkpoint, average: bool) -> str:
     """What it is, what it was trained on, how well it does, and what proves it."""
     config, encoder = trained.config, trained.encoder
     records = metrics.of_split(folder.metrics, "held_out")
@@ -77,9 +77,9 @@ A masked-language encoder of {checkpoint.family}'s form: {encoder.num_layers} la
 |---|---|
 | data | {data} |
 | steps | {trained.step:,} of {config.steps:,}, batches of {config.batch_size} rows, seed {config.seed} |
-| masked | {config.text.mask_rate:.0%} of the tokens |
+| masked | {config.text.mask_rate:.0%} of the tokens, by {config.text.mask_unit} |
 | held out | {figures} |
-| parity | {_verdict(folder, trained)} |
+| parity | {_verdict(folder, average)} |
 
 ```python
 from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -91,9 +91,9 @@ Sentence vectors (`SentenceTransformer(".")`) are the mean of the last layer; no
 """
 
 
-def _verdict(folder: RunFolder, trained: Trained) -> str:
+def _verdict(folder: RunFolder, average: bool) -> str:
     """The run's proof that these weights compute the same function in PyTorch."""
-    if trained.averaged:
+    if average:
         return "not checked: these are the moving average of the run's parameters"
     try:
         report = json.loads(folder.parity_json.read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, PyTree
 
 from jax_encoder.params import name_of
-from jax_encoder.training.config import OptimizerOptions
+from jax_encoder.training.optimizer_config import OptimizerOptions
 
 Mask = Callable[[PyTree], PyTree]
 

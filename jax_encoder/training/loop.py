@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from itertools import count
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from jax_encoder.data.batches import prefetch
 from jax_encoder.data.masking import Batch
 from jax_encoder.kernels import table
 from jax_encoder.params import Params, named
-from jax_encoder.training import dump, metrics
+from jax_encoder.training import dump, metrics, processes
 from jax_encoder.training.compilation import compiling
 from jax_encoder.training.config import DRAWN_SINCE
 from jax_encoder.training.display import Display
@@ -26,6 +27,7 @@ from jax_encoder.training.session import Session, abstract_state
 from jax_encoder.training.sharding import told
 from jax_encoder.training.skips import Skips
 from jax_encoder.training.step import StepMetrics, TrainState
+from jax_encoder.training.watch import Spikes, Watchdog
 
 # Steps in flight while their predecessors' metrics are read: the device never waits for the host.
 _LAG = 1
@@ -81,13 +83,19 @@ def train(session: Session, console: Console, ending: Ending | None = None) -> O
                 step = session.program.step.lower(state, _batch(session, start)).compile()
         ending.in_steps(f"in the middle of a step; what was done since the last checkpoint is lost; {go_on}")
         with (
-            closing(metrics.MetricsLog(session.folder.metrics, session.folder.tensorboard, step=start)) as log,
+            closing(_log(session, start)) as log,
             Display(console, steps=session.config.steps, start=start) as display,
         ):
-            loop = _Loop(session, log, display, interrupt, ending)
+            loop = _Loop(session, log, display, interrupt, ending, start)
             if owed and not loop.evaluate(start, state):
                 return Outcome(start, interrupt.number)
             return Outcome(start, None) if step is None else loop.run(step, state)
+
+
+def _log(session: Session, start: int) -> metrics.MetricsLog | metrics.NoLog:
+    if not processes.leads():
+        return metrics.NoLog()
+    return metrics.MetricsLog(session.folder.metrics, session.folder.tensorboard, step=start)
 
 
 def _owed(session: Session, step: int) -> bool:
@@ -124,6 +132,16 @@ def _dropped_otherwise(session: Session) -> bool:
     return drops and session.folder.version() < DRAWN_SINCE
 
 
+def _watched(batches: Iterator[Batch], watchdog: Watchdog, first: int) -> Iterator[Batch]:
+    """The batches of steps from the first on; the watchdog says of which the input is stalled."""
+    for step in count(first):
+        with watchdog.waiting(f"the batch of step {step}"):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
 class _Clock:
     """Seconds spent in steps, by this process and those before it: only those after `resume` and until `pause`."""
 
@@ -142,27 +160,36 @@ class _Clock:
 
 class _Loop:
     def __init__(
-        self, session: Session, log: metrics.MetricsLog, display: Display, interrupt: Interrupt, ending: Ending
+        self,
+        session: Session,
+        log: metrics.MetricsLog | metrics.NoLog,
+        display: Display,
+        interrupt: Interrupt,
+        ending: Ending,
+        start: int,
     ):
         self.session, self.log, self.display = session, log, display
         self.interrupt, self.ending = interrupt, ending
         self.clock = _Clock(metrics.training_seconds(session.folder.metrics))
         self.pending: deque[tuple[int, StepMetrics]] = deque()
         self.evaluated = False
-        self.skips = Skips(session.config.max_skipped, metrics.of_split(session.folder.metrics, "train"))
+        before = [one for one in metrics.of_split(session.folder.metrics, "train") if one["step"] <= start]
+        self.skips, self.spikes = Skips(session.config.max_skipped, before), Spikes(before)
 
     def run(self, compiled: jax.stages.Compiled, state: TrainState) -> Outcome:
-        config, start, stopped = self.session.config, int(state.step), False
+        config, start, signalled = self.session.config, int(state.step), None
         self.clock.resume()
-        with closing(prefetch(partial(_batch, self.session), start=start, stop=config.steps)) as batches:
-            for step, batch in enumerate(batches, start + 1):
+        made = prefetch(partial(_batch, self.session), start=start, stop=config.steps)
+        with closing(made), Watchdog(self.display.note) as watchdog:
+            for step, batch in enumerate(_watched(made, watchdog, start + 1), start + 1):
                 self.interrupt.check()
                 state, measured = compiled(state, batch)
                 self.pending.append((step, measured))
                 self._record(leave=0 if self.skips.waits else _LAG)
                 if self.skips.too_many:
-                    self._give_up(step, state.params, batch)
-                last, stopped = step == config.steps, self.interrupt.number is not None
+                    self._give_up(step, state.params)
+                signalled = processes.agreed(step, self.interrupt.number)
+                last, stopped = step == config.steps, signalled is not None
                 evaluates = last or step % config.eval_every == 0
                 # The first evaluation is compiled, which a signal breaks off.
                 saves = last or stopped or step % config.checkpoint_every == 0 or (evaluates and not self.evaluated)
@@ -173,30 +200,34 @@ class _Loop:
                         self._save(state)
                     if evaluates and not stopped:
                         stopped = not self.evaluate(step, state)
+                        signalled = self.interrupt.number if stopped else None
                         if stopped and not saves:
                             self._save(state)
                     self.clock.resume()
                 if stopped:
                     break
         self.interrupt.check()
-        return Outcome(step, self.interrupt.number if stopped else None)
+        return Outcome(step, signalled)
 
     def _record(self, *, leave: int) -> None:
         """Reads, checks and writes the metrics of all steps but the last `leave`; waits until they are done."""
         while len(self.pending) > leave:
             step, measured = self.pending.popleft()
             values = {name: value.item() for name, value in jax.device_get(measured)._asdict().items()}
-            if said := self.skips.add(step, values):
-                self.display.note(said)
+            for said in (self.skips.add(step, values), self.spikes.add(step, values["loss"])):
+                if said is not None:
+                    self.display.note(said)
             values["seconds"] = round(self.clock.seconds(), 3)
             self.log.write("train", step, values)
             self.display.step(step, values)
 
-    def _give_up(self, step: int, params: Params, batch: Batch) -> None:
+    def _give_up(self, step: int, params: Params) -> None:
         """Keeps the step, and ends the run."""
         session = self.session
         kept = session.folder.kept_step(step)
-        dump.write(kept, dump.Dump(session.config, session.encoder, step, named(params), batch))
+        whole, batch = processes.fetched(named(params)), session.batches.batch(step - 1)
+        if processes.leads():
+            dump.write(kept, dump.Dump(session.config, session.encoder, step, whole, batch))
         raise FloatingPointError(
             f"{self.skips.told()}; the run stops, and nothing after step {session.checkpoints.newest()} is saved.\n"
             f"The last of these steps is kept: {replay_command(kept)}\n"
@@ -227,6 +258,7 @@ class _Loop:
 
     def _unless_stopped(self) -> Iterator[Batch]:
         for batch in self.session.held_out:
-            if self.interrupt.number is not None:
+            # Of several processes none knows where in an evaluation the others are.
+            if self.interrupt.number is not None and processes.alone():
                 raise _StoppedError
             yield batch

@@ -82,6 +82,14 @@ def shape_for(text: str | None, devices: int) -> MeshShape:
     return shape
 
 
+def check_parts(batch_size: int, accumulate: int, text: str | None) -> None:
+    """Raises InputError for parts of a batch that are not equal, or what can be no mesh, whatever the devices."""
+    if batch_size % accumulate:
+        raise InputError(f"--batch-size {batch_size} cannot be computed in --accumulate {accumulate} equal parts")
+    if text not in (None, AUTO):
+        parse(text)
+
+
 def check_rows(shape: MeshShape, batch_size: int, accumulate: int) -> None:
     """Raises InputError for a batch whose rows cannot be split evenly."""
     rows = batch_size // accumulate

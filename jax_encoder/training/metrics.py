@@ -80,5 +80,18 @@ class MetricsLog:
         self._writer.close()
 
 
+class NoLog:
+    """Writes nothing: for processes of a run beside the first."""
+
+    def write(self, split: Split, step: int, values: Record) -> None:
+        """Leaves it to the first."""
+
+    def flush(self) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 def _line(record: Record) -> str:
     return json.dumps(record) + "\n"

@@ -25,8 +25,28 @@ class LossSums(NamedTuple):
     targets: Float[Array, ""]
 
 
+class Penalties(NamedTuple):
+    """What is added to the cross-entropy while a model is trained; an evaluation adds nothing.
+
+    Attributes:
+        label_smoothing: share of each target's probability that is spread over the whole vocabulary (Szegedy et al.
+            2016, section 7).
+        z_loss: weight of the square of the logarithm of the sum that the softmax divides by (Chowdhery et al. 2022,
+            section 5).
+    """
+
+    label_smoothing: float = 0.0
+    z_loss: float = 0.0
+
+
+PLAIN = Penalties()
+
+
 def cross_entropy_sums(
-    logits_BKV: Float[Array, "B K V"], labels_BK: Int[Array, "B K"], weights_BK: Float[Array, "B K"]
+    logits_BKV: Float[Array, "B K V"],
+    labels_BK: Int[Array, "B K"],
+    weights_BK: Float[Array, "B K"],
+    penalties: Penalties = PLAIN,
 ) -> LossSums:
     """Sums of the cross-entropy in nats and of the hits: targets whose label no other token outscores.
 
@@ -34,12 +54,17 @@ def cross_entropy_sums(
         logits_BKV: finite scores of the vocabulary; summed in at least float32.
         labels_BK: the tokens that were there.
         weights_BK: 1 for a target, 0 for filler, whose logits and labels do not matter.
+        penalties: what the loss holds beside the cross-entropy.
     """
     wide = at_least_float32(logits_BKV.dtype)
     logits_BKV, weights_BK = logits_BKV.astype(wide), weights_BK.astype(wide)
     losses_BK = _cross_entropy(logits_BKV, labels_BK)
     # Not argmax: on a processor it takes as long as a third of the decoder's product, a maximum next to nothing.
     label_BK1 = jnp.take_along_axis(logits_BKV, labels_BK[:, :, None], axis=-1)
+    if penalties.label_smoothing:
+        losses_BK += penalties.label_smoothing * (label_BK1[:, :, 0] - logits_BKV.mean(axis=-1))
+    if penalties.z_loss:
+        losses_BK += penalties.z_loss * jnp.square(jax.nn.logsumexp(logits_BKV, axis=-1))
     hits_BK = label_BK1[:, :, 0] >= logits_BKV.max(axis=-1)
     return LossSums((losses_BK * weights_BK).sum(), (hits_BK.astype(wide) * weights_BK).sum(), weights_BK.sum())
 
@@ -67,7 +92,12 @@ _cross_entropy.defvjp(_forward, _backward)
 
 
 def loss_sums(
-    model: nnx.GraphDef, params: Params, batch: Batch, dropout_key: Key[Array, ""] | None, attention: str = "auto"
+    model: nnx.GraphDef,
+    params: Params,
+    batch: Batch,
+    dropout_key: Key[Array, ""] | None,
+    attention: str = "auto",
+    penalties: Penalties = PLAIN,
 ) -> tuple[Float[Array, ""], LossSums]:
     """Runs a masked language model on a packed, masked batch; documents in a row do not see each other.
 
@@ -77,6 +107,7 @@ def loss_sums(
         batch: as from `jax_encoder.data`.
         dropout_key: None leaves dropout off.
         attention: the implementation to use, as `masks.Documents` takes it.
+        penalties: what the loss holds beside the cross-entropy.
 
     Returns:
         The summed loss, to differentiate, and all sums.
@@ -89,5 +120,5 @@ def loss_sums(
         targets_BK=targets_BK,
         dropout_key=dropout_key,
     )
-    sums = cross_entropy_sums(logits_BKV, labels_BK, weights_BK)
+    sums = cross_entropy_sums(logits_BKV, labels_BK, weights_BK, penalties)
     return sums.loss, sums

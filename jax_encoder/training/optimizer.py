@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Int, PyTree
 
 from jax_encoder.params import name_of
 from jax_encoder.training import layered
-from jax_encoder.training.config import Optimizer, OptimizerOptions, Schedule
+from jax_encoder.training.optimizer_config import Optimizer, OptimizerOptions, Schedule
 
 # The last part of a parameter's name says what it is. A new kind of parameter must be put in one of the two.
 _DECAYED = frozenset({"kernel", "word", "position", "token_type", "table", "decoder"})

@@ -18,7 +18,7 @@ from jax_encoder.data.prepared import manifest
 from jax_encoder.data.prepared.reader import Prepared
 from jax_encoder.data.tokenizer_report import TokenizerReport, tokenizer_report
 from jax_encoder.data.tokenizer_training import train_tokenizer
-from jax_encoder.training import recipes
+from jax_encoder.training import processes, recipes
 from jax_encoder.training.choose import choose_encoder, fit_vocabulary, row_length
 from jax_encoder.training.compilation import compiling, keep_programs
 from jax_encoder.training.config import PretrainConfig, TextOptions
@@ -45,6 +45,20 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
         InputError: options that cannot work, text or tokenizer that cannot be used, or a folder that is taken.
     """
     config.check()
+    processes.by_lead("run folder", lambda: _made(config, console))
+    session = open_session(RunFolder(Path(config.run)))
+    processes.by_lead("baselines", lambda: _counted(session, console))
+    keep_programs(console)
+    with compiling(console, "the initial parameters"):
+        state = session.program.init()
+    session.checkpoints.save(state)
+    if processes.leads():
+        session.folder.finish()
+    return session
+
+
+def _made(config: PretrainConfig, console: Console) -> str:
+    """Makes the folder with all that a session is opened from; returns its path."""
     encoder = choose_encoder(config.model)
     RunFolder.check_free(Path(config.run))
     config = _on_devices(config, encoder)
@@ -65,23 +79,25 @@ def prepare(config: PretrainConfig, console: Console) -> Session:
     if prepared is not None:
         remember(prepared, folder.prepared)
     folder.write_config(config, text.encoder)
-    session = open_session(folder)
+    return str(folder.path)
+
+
+def _counted(session: Session, console: Console) -> str:
+    """Writes what counting words comes to on the held-out text; returns where."""
+    folder = session.folder
     with console.status("counting for the baselines"):
-        vocabulary = tokenizer.vocabulary_of(text.tokenizer)
+        vocabulary = tokenizer.vocabulary_of(tokenizer.load_tokenizer(folder.tokenizer))
+        prepared = find_prepared(session.config.text)
         counted = load_rows(folder.rows, "train") if prepared is None else counted_rows(prepared)
         baselines = baseline_losses(counted, session.held_out, vocabulary)
     folder.write_json(folder.baselines, baselines._asdict())
-    keep_programs(console)
-    with compiling(console, "the initial parameters"):
-        state = session.program.init()
-    session.checkpoints.save(state)
-    folder.finish()
-    return session
+    return str(folder.baselines)
 
 
 def _on_devices(config: PretrainConfig, encoder: EncoderConfig) -> PretrainConfig:
     """The config with the sizes of its mesh, so that a run knows them; the vocabulary may yet change."""
     if config.mesh is None:
+        choose_layout(config, encoder)
         return config
     shape = shape_for(config.mesh, jax.device_count())
     check_rows(shape, config.batch_size, config.accumulate)

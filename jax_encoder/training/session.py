@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from tokenizers import Tokenizer
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.batches import Batches, EvaluationBatches
@@ -12,10 +13,11 @@ from jax_encoder.data.masking import Masking
 from jax_encoder.data.packing import load_rows
 from jax_encoder.data.prepared.reader import PreparedBatches
 from jax_encoder.data.tokenizer import load_tokenizer, vocabulary_of
+from jax_encoder.data.units import continuing
 from jax_encoder.errors import InputError
 from jax_encoder.params import Params
 from jax_encoder.training.checkpoint import Checkpoints
-from jax_encoder.training.config import PretrainConfig
+from jax_encoder.training.config import PretrainConfig, TextOptions
 from jax_encoder.training.optimizer import average_of
 from jax_encoder.training.prepared_text import recall
 from jax_encoder.training.run_folder import RunFolder
@@ -42,7 +44,6 @@ class Trained(NamedTuple):
     config: PretrainConfig
     params: Params
     step: int
-    averaged: bool = False
 
 
 def open_session(folder: RunFolder, *, mesh: str | None = None) -> Session:
@@ -60,7 +61,7 @@ def open_session(folder: RunFolder, *, mesh: str | None = None) -> Session:
         config = dataclasses.replace(config, mesh=mesh)
         config.check()
     layout = choose_layout(config, encoder)
-    masking = Masking(vocabulary_of(load_tokenizer(folder.tokenizer)), config.text.mask_rate)
+    masking = masking_of(config.text, load_tokenizer(folder.tokenizer))
     held_out = load_rows(folder.rows, "held_out")
     return Session(
         folder,
@@ -76,6 +77,12 @@ def open_session(folder: RunFolder, *, mesh: str | None = None) -> Session:
             max_rows=config.text.max_eval_rows,
         ),
     )
+
+
+def masking_of(options: TextOptions, tokenizer: Tokenizer) -> Masking:
+    """How a run hides tokens."""
+    words = () if options.mask_unit == "tokens" else continuing(tokenizer)
+    return Masking(vocabulary_of(tokenizer), options.mask_rate, options.mask_unit, options.mask_shares, words)
 
 
 def _training_batches(folder: RunFolder, masking: Masking, config: PretrainConfig) -> Batches | PreparedBatches:
@@ -108,4 +115,4 @@ def load_trained(path: Path, *, average: bool = False) -> Trained:
         raise InputError(f"{path} keeps no moving average of its parameters: it was begun without --average")
     state = Checkpoints(folder.checkpoints, keep=config.keep).restore(abstract_state(build(config, encoder))).state
     params: Any = average_of(state.opt_state) if average else state.params
-    return Trained(encoder, config, params, int(state.step), average)
+    return Trained(encoder, config, params, int(state.step))

@@ -21,6 +21,7 @@ from jaxtyping import Array
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
+from jax_encoder.errors import InputError
 from jax_encoder.kernels.sight import Attend, Sight
 from jax_encoder.params import name_of
 from jax_encoder.training.config import PretrainConfig
@@ -137,7 +138,10 @@ class Layout:
 
         def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
             name = ".".join(part.key for part in path if isinstance(part, jax.tree_util.DictKey))
-            return self._of(spec_of(name, leaf.ndim)) if name and leaf.ndim else self.everywhere
+            # Some keep a number or a vector where a parameter is a matrix.
+            if not (name and leaf.ndim) or leaf.ndim < len(axes_of(name)):
+                return self.everywhere
+            return self._of(spec_of(name, leaf.ndim))
 
         return jax.tree_util.tree_map_with_path(place, state)
 
@@ -205,6 +209,12 @@ def choose_layout(config: PretrainConfig, encoder: EncoderConfig) -> Layout | No
     Raises:
         InputError: the mesh is not for so many devices, or cannot split the batch or the encoder.
     """
+    if config.mesh is None and jax.process_count() > 1:
+        devices = jax.device_count()
+        raise InputError(
+            f"{jax.process_count()} processes with {counted(devices)} in all need --mesh, or each would train by "
+            f"itself: --mesh data={devices} or --mesh auto"
+        )
     shape = shape_for(config.mesh, jax.device_count())
     check_rows(shape, config.batch_size, config.accumulate)
     check_encoder(shape, encoder)

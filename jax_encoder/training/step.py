@@ -19,10 +19,11 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.data.masking import Batch
 from jax_encoder.model import MaskedLM
 from jax_encoder.params import Params, params_of
+from jax_encoder.remat import rematerialised
 from jax_encoder.training import optimizer as optimizers
 from jax_encoder.training.config import PretrainConfig
 from jax_encoder.training.initial import drawn
-from jax_encoder.training.objective import LossSums, loss_sums
+from jax_encoder.training.objective import PLAIN, LossSums, Penalties, loss_sums
 from jax_encoder.training.sharding import Layout
 
 
@@ -91,6 +92,7 @@ def build(
     init_key = jax.random.key(config.seed)
     wide, network = (jnp.float32, config.model.dtype) if dtype is None else (dtype, dtype)
     optimizer = optimizers.make_optimizer(config.optimizer, config.steps)
+    attention, penalties = config.model.attention, penalties_of(config)
     schedule = optimizers.learning_rates(config.optimizer, config.steps)
 
     def make_model() -> MaskedLM:
@@ -107,8 +109,8 @@ def build(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         key = step_key(config.seed, state.step)
         micro_batches = split_batch(batch, config.accumulate) if layout is None else batch
-        with placement.used(layout):
-            sums, grads = accumulated_gradients(model, state.params, micro_batches, key, config.model.attention)
+        with placement.used(layout), rematerialised(config.model.remat):
+            sums, grads = accumulated_gradients(model, state.params, micro_batches, key, attention, penalties)
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(sums.loss) & jnp.isfinite(norm)
         moves = finite & (sums.targets > 0)
@@ -119,7 +121,7 @@ def build(
 
     def evaluate(params: Params, batch: Batch) -> LossSums:
         with placement.used(layout):
-            return loss_sums(model, placement.whole_outside_layers(params), batch, None, config.model.attention)[1]
+            return loss_sums(model, placement.whole_outside_layers(params), batch, None, attention)[1]
 
     at_precision = jax.default_matmul_precision(config.model.matmul_precision)
     return _jitted(init, at_precision(step), at_precision(evaluate), config.accumulate, layout)
@@ -146,6 +148,11 @@ def _means(sums: LossSums) -> tuple[Float[Array, ""], Float[Array, ""]]:
     return sums.loss / targets, sums.correct / targets
 
 
+def penalties_of(config: PretrainConfig) -> Penalties:
+    """What a run's loss holds beside the cross-entropy."""
+    return Penalties(config.label_smoothing, config.z_loss)
+
+
 def step_key(seed: int, step: int | Int[Array, ""]) -> Key[Array, ""]:
     """The key of a step's dropout, which depends on these two alone."""
     # Named, so that a setting of JAX changes no mask.
@@ -163,7 +170,12 @@ def split_batch(batch: Batch, parts: int) -> Batch:
 
 
 def accumulated_gradients(
-    model: nnx.GraphDef, params: Params, micro_batches: Batch, dropout_key: Key[Array, ""], attention: str = "auto"
+    model: nnx.GraphDef,
+    params: Params,
+    micro_batches: Batch,
+    dropout_key: Key[Array, ""],
+    attention: str = "auto",
+    penalties: Penalties = PLAIN,
 ) -> tuple[LossSums, Params]:
     """The sums of the loss, and the gradient of its mean over all targets of all micro-batches [A b ...].
 
@@ -173,7 +185,8 @@ def accumulated_gradients(
     targets = jnp.maximum(micro_batches.weights.sum(), 1)
 
     def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Float[Array, ""], LossSums]:
-        loss, sums = loss_sums(model, placement.whole_outside_layers(params), batch, key, attention)
+        whole = placement.whole_outside_layers(params)
+        loss, sums = loss_sums(model, whole, batch, key, attention, penalties)
         return loss / targets.astype(loss.dtype), sums
 
     def add(total: tuple[LossSums, Params], scanned: tuple[Batch, Array]) -> tuple[tuple[LossSums, Params], None]:

@@ -8,12 +8,12 @@ import numpy as np
 
 from jax_encoder.config import EncoderConfig
 from jax_encoder.data.batches import EvaluationBatches
-from jax_encoder.data.masking import Batch, Masking
+from jax_encoder.data.masking import Batch
 from jax_encoder.data.packing import load_rows
-from jax_encoder.data.tokenizer import load_tokenizer, vocabulary_of
+from jax_encoder.data.tokenizer import load_tokenizer
 from jax_encoder.params import named
 from jax_encoder.training.run_folder import RunFolder
-from jax_encoder.training.session import Trained, load_trained
+from jax_encoder.training.session import Trained, load_trained, masking_of
 from parity.cases.case import Case, from_segments
 from parity.certificate.certificate import digest, digest_text
 from parity.certificate.text import with_text_of_run
@@ -39,7 +39,7 @@ def check_run(path: Path) -> Report:
     """
     trained = load_trained(path)
     folder = RunFolder(path)
-    masking = Masking(vocabulary_of(load_tokenizer(folder.tokenizer)), trained.config.text.mask_rate)
+    masking = masking_of(trained.config.text, load_tokenizer(folder.tokenizer))
     batch = EvaluationBatches(load_rows(folder.rows, "held_out"), masking, batch_size=ROWS)[0]
     with EncoderSubject().session():
         environment = {"step": str(trained.step), **EncoderSubject().environment()}

@@ -178,11 +178,12 @@ class _Tracing:
     @functools.cached_property
     def given(self) -> jax_graph.Values:
         """The reference's values, as far as they can stand in the place of ours."""
-        return {
-            site.name: jnp.asarray(self.theirs[site.name])
+        given = {
+            site.name: self.theirs[site.name]
             for site in self.ours
             if site.name in self.theirs and feedable(site.value, self.theirs[site.name])
         }
+        return jax.device_put(given)
 
     @functools.cached_property
     def pull_back(self) -> jax_graph.PullBack:

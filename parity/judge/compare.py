@@ -21,6 +21,7 @@ _LIKE_FILL = -1e3
 Index = tuple[int, ...]
 Number = bool | int | float
 Both = tuple[np.ndarray, np.ndarray]
+Ends = tuple[np.floating, np.floating]  # the smallest and the largest entry
 
 
 class Comparison(NamedTuple):
@@ -141,10 +142,10 @@ def _exact(site: str, actual: np.ndarray, expected: np.ndarray) -> Comparison:
 def _relative(at: Comparison, actual: np.ndarray, expected: np.ndarray, least: float) -> Comparison:
     """Floats: the largest difference, relative to the largest expected magnitude outside a mask's fill."""
     lowest = np.finfo(expected.dtype).min
-    ends = [array.min() for array in (actual, expected)] + [array.max() for array in (actual, expected)]
+    ends = _ends(actual), _ends(expected)
     # Nearly all arrays are such; there is nothing to leave out of them, which would copy them.
-    if all(map(np.isfinite, ends)) and min(ends) > lowest:
-        return _measured(at, (actual, expected), (actual, expected), least)
+    if np.isfinite(ends).all() and min(low for low, _ in ends) > lowest:
+        return _measured(at, (actual, expected), (actual, expected), ends, least)
     fill = expected == lowest
     wrong = np.asarray(~(np.isfinite(actual) & np.isfinite(expected)))
     if wrong.any():
@@ -155,18 +156,24 @@ def _relative(at: Comparison, actual: np.ndarray, expected: np.ndarray, least: f
     kept = expected[~fill]
     if kept.size == 0:
         return at._replace(error=0.0)
-    return _measured(at, (actual, expected), (actual[~fill], kept), least)
+    left = actual[~fill], kept
+    return _measured(at, (actual, expected), left, (_ends(left[0]), _ends(kept)), least)
 
 
-def _measured(at: Comparison, both: Both, kept: Both, least: float) -> Comparison:
-    """The largest difference of finite arrays; `kept` is what no fill is in."""
+def _ends(array: np.ndarray) -> Ends:
+    return array.min(), array.max()
+
+
+def _measured(at: Comparison, both: Both, kept: Both, ends: tuple[Ends, Ends], least: float) -> Comparison:
+    """The largest difference of finite arrays; `kept` is what no fill is in, and lies between `ends`."""
     (actual, expected), (ours, theirs) = both, kept
-    fills = unknown_fill(theirs) or unknown_fill(ours)
+    (our_low, _), (low, high) = ends
+    fills = (low < _LIKE_FILL and unknown_fill(theirs)) or (our_low < _LIKE_FILL and unknown_fill(ours))
     if fills:
         return at._replace(problem=fills)
-    low, high = theirs.min(), theirs.max()
     with np.errstate(over="ignore"):
-        difference = np.asarray(np.abs(actual - expected))
+        difference = np.asarray(actual - expected)
+        np.abs(difference, out=difference)
         spread = float(high - low)
     scale, worst = max(abs(float(low)), abs(float(high)), least), _index(difference.shape, int(difference.argmax()))
     largest = float(difference[worst])

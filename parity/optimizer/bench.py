@@ -15,8 +15,8 @@ from jax_encoder.model import MASKED_LM, shapes_of
 from jax_encoder.params import name_of, named, nested
 from jax_encoder.training import layered
 from jax_encoder.training import optimizer as optimizers
-from jax_encoder.training.config import Optimizer as Kind
-from jax_encoder.training.config import OptimizerOptions
+from jax_encoder.training.optimizer_config import Optimizer as Kind
+from jax_encoder.training.optimizer_config import OptimizerOptions
 from parity.cases.randomise import randomise
 from parity.encoder.subject import EncoderSubject
 from parity.encoder.table import match

@@ -23,8 +23,8 @@ _RATE, _LOSS, _NORM = r"step \d+ learning_rate", r"step \d+ loss", r"step \d+ gr
 def _our_evaluation_drops(patch: Patch) -> None:
     """By a key that nothing else uses."""
 
-    def loss_sums(model: Any, params: Any, batch: Any, key: Any, attention: str) -> Any:
-        return objective.loss_sums(model, params, batch, jax.random.key(7) if key is None else key, attention)
+    def loss_sums(model: Any, params: Any, batch: Any, key: Any, *more: Any) -> Any:
+        return objective.loss_sums(model, params, batch, jax.random.key(7) if key is None else key, *more)
 
     patch.set(steps, "loss_sums", loss_sums)
 
@@ -132,6 +132,42 @@ TRAINING_BUGS: tuple[TrainingBug, ...] = (
         mistake="every micro-batch drops what the first one drops",
         where=_LOSS,
         trainer=trainers.OneMaskForAll,
+    ),
+    TrainingBug(
+        name="smoothing-missing",
+        mistake="labels are not smoothed",
+        where=_LOSS,
+        trainer=trainers.NotSmoothed,
+    ),
+    TrainingBug(
+        name="smoothing-over-others",
+        mistake="what smoothing takes from the label is spread over the other tokens alone",
+        where=_LOSS,
+        trainer=trainers.SmoothedOverOthers,
+    ),
+    TrainingBug(
+        name="smoothing-in-evaluation",
+        mistake="the loss of an evaluation is smoothed, too, and has the z-loss",
+        where=_EVALUATION,
+        trainer=trainers.SmoothedInEvaluation,
+    ),
+    TrainingBug(
+        name="z-loss-missing",
+        mistake="there is no z-loss",
+        where=_LOSS,
+        trainer=trainers.NoZLoss,
+    ),
+    TrainingBug(
+        name="z-loss-of-filler",
+        mistake="the z-loss counts filler, too",
+        where=_LOSS,
+        trainer=trainers.ZLossOfFiller,
+    ),
+    TrainingBug(
+        name="z-loss-not-squared",
+        mistake="the z-loss is the logarithm itself, not its square",
+        where=_LOSS,
+        trainer=trainers.ZLossNotSquared,
     ),
     TrainingBug(
         name="pack-leak",

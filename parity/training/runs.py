@@ -160,7 +160,7 @@ class TorchRun:
         self._lesson, self._wide = lesson, dtype == torch.float64
         model = torch_ref.MaskedLM(encoder).to(dtype)
         model.load_state_dict({name: snapshot.params[name] for name in model.state_dict()})
-        self._trainer = kind(model, config.optimizer, config.steps)
+        self._trainer = kind(model, config.optimizer, config.steps, config)
         self._trainer.done = snapshot.done
         for name, param in self._params().items():
             if name in snapshot.grads:

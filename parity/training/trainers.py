@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_ref import masks, training
+from torch_ref.objective import masked_lm_loss
 from torch_ref.training import Evaluated, Measured, MicroBatch, Trainer
 
 
@@ -91,6 +92,48 @@ class NotRescaled(Trainer):
             masks.drop = right
 
 
+class NotSmoothed(Trainer):
+    def loss(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        return masked_lm_loss(self.logits(batch), batch.labels, batch.weights, 0.0, self.z_loss)
+
+
+class SmoothedOverOthers(Trainer):
+    """What is taken from the label is spread over the other tokens alone."""
+
+    def loss(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        logits_BKV = self.logits(batch)
+        others = logits_BKV.shape[-1] / (logits_BKV.shape[-1] - 1)
+        smoothing = self.label_smoothing * others
+        return masked_lm_loss(logits_BKV, batch.labels, batch.weights, smoothing, self.z_loss)
+
+
+class NoZLoss(Trainer):
+    def loss(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        return masked_lm_loss(self.logits(batch), batch.labels, batch.weights, self.label_smoothing)
+
+
+class ZLossOfFiller(Trainer):
+    """The logarithms of filler are squared and added, too."""
+
+    def loss(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        logits_BKV = self.logits(batch)
+        total, targets = masked_lm_loss(logits_BKV, batch.labels, batch.weights, self.label_smoothing)
+        return total + self.z_loss * logits_BKV.logsumexp(dim=-1).square().sum(), targets
+
+
+class ZLossNotSquared(Trainer):
+    def loss(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        logits_BKV = self.logits(batch)
+        total, targets = masked_lm_loss(logits_BKV, batch.labels, batch.weights, self.label_smoothing)
+        return total + self.z_loss * (logits_BKV.logsumexp(dim=-1) * batch.weights).sum(), targets
+
+
+class SmoothedInEvaluation(Trainer):
+    def sums(self, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor]:
+        loss, _ = self.loss(batch)
+        return loss, *super().sums(batch)[1:]
+
+
 class SharedRows(Trainer):
     """The documents of a row see one another."""
 
@@ -101,10 +144,10 @@ class SharedRows(Trainer):
 class Untied(Trainer):
     """The decoder starts as a copy of the word table and is trained by itself."""
 
-    def __init__(self, model: Any, options: Any, steps: int):
+    def __init__(self, model: Any, options: Any, steps: int, objective: Any = None):
         table = model.encoder.embedding.word.weight
         model.head.register_parameter("untied", nn.Parameter(table.detach().clone()))
-        super().__init__(model, options, steps)
+        super().__init__(model, options, steps, objective)
 
     def logits(self, batch: MicroBatch) -> Tensor:
         encoder, head = self.model.encoder, self.model.head

@@ -263,3 +263,15 @@ def test_training_forward_lowers_for_accelerators(platform):
         state, tokens_BT, mask_BTS, jax.random.key(0)
     )
     assert exported.platforms == (platform,)
+
+
+def test_kernels_are_cast_before_the_loop_over_layers_and_norms_are_not():
+    config = EncoderConfig.tiny()
+    model = Encoder(config, rngs=nnx.Rngs(0), dtype=jnp.bfloat16, param_dtype=jnp.float32)
+    tokens = jnp.zeros((1, 4), jnp.int32)
+    jaxpr = jax.make_jaxpr(lambda: model(tokens, masks.from_valid(tokens == 0))[0])()
+    (loop,) = (one for one in jaxpr.eqns if one.primitive.name == "scan")
+    kinds = {(one.aval.ndim, one.aval.dtype.name) for one in loop.invars}
+    assert (3, "bfloat16") in kinds  # of the MLP, stacked
+    assert (3, "float32") not in kinds
+    assert (2, "float32") in kinds  # of the norms

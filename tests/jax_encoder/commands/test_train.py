@@ -117,7 +117,14 @@ def test_what_cannot_be_parsed_ends_with_status_2(capsys, arguments, message):
 def test_help_names_every_option_and_needs_no_jax():
     code = "import sys, train\ntry: train.main(['pretrain', '--help'])\nfinally: assert 'jax' not in sys.modules"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for option in ("--run", "--data", "--preset", "--learning-rate", "--schedule {cosine,linear,wsd}", "--accumulate"):
+    for option in (
+        "--run",
+        "--data",
+        "--preset",
+        "--learning-rate",
+        "--schedule {cosine,linear,wsd,wsd_sqrt,inverse_root}",
+        "--accumulate",
+    ):
         assert option in shown
     assert "Decoupled, times the learning rate" in shown
 

@@ -20,10 +20,15 @@ REFUSED = {
     "--eval-every must be at least 1, got 0": {"eval_every": 0},
     "--checkpoint-every must be at least 1, got 0": {"checkpoint_every": 0},
     "--keep must be at least 1, got 0": {"keep": 0},
+    "--label-smoothing must be at least 0 and below 1, got 1.0": {"label_smoothing": 1.0},
+    "--z-loss must be at least 0 and finite, got -0.1": {"z_loss": -0.1},
     "--max-skipped must be at least 1, got 0": {"max_skipped": 0},
     "--seed must be at least 0 and below 2^32, got -1": {"seed": -1},
     "--batch-size 10 cannot be computed in --accumulate 4 equal parts": {"batch_size": 10, "accumulate": 4},
     "--mask-rate must be above 0 and below 1, got 0.0": {"text": TextOptions(mask_rate=0.0)},
+    "--mask-shares must be at least 0 and together at most 1, got 0.9 0.2": {
+        "text": TextOptions(mask_shares=(0.9, 0.2))
+    },
     "--vocab-size must be at least 1, got 0": {"text": TextOptions(vocab_size=0)},
     "--max-eval-rows must be at least 1, got 0": {"text": TextOptions(max_eval_rows=0)},
     "--seq-len must be at least 3, got 2": {"model": ModelOptions(seq_len=2)},

@@ -14,10 +14,12 @@ from jax_encoder import EncoderConfig, InputError, huggingface, masks
 from jax_encoder.data.tokenizer import Vocabulary
 from jax_encoder.huggingface import publish
 from jax_encoder.huggingface.checkpoint import family_for
+from jax_encoder.params import named
 from jax_encoder.training import export
+from jax_encoder.training.session import load_trained
 from tests.jax_encoder.training.helpers import write_corpus
 
-OPTIONS = {"vocab-size": 120, "steps": 4, "warmup-steps": 1, "batch-size": 4, "max-eval-rows": 3}
+OPTIONS = {"vocab-size": 120, "steps": 4, "warmup-steps": 1, "batch-size": 4, "max-eval-rows": 3, "average": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,22 @@ def test_transformers_loads_it_and_computes_the_same(run, tmp_path, capsys):
     assert "| steps | 4 of 4, batches of 4 rows, seed 0 |" in (to / "README.md").read_text()
     assert "| parity | not checked |" in (to / "README.md").read_text()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_the_moving_average_is_exported_on_request(run, tmp_path, capsys):
+    assert train.main(["export", str(run), "--to", str(tmp_path / "model"), "--average"]) == 0
+    written = huggingface.load(tmp_path / "model").params
+    average, last = (named(load_trained(run, average=average).params) for average in (True, False))
+    assert all((written[name] == array).all() for name, array in average.items())
+    assert 0 < np.abs(average["encoder.embedding.word"] - last["encoder.embedding.word"]).max() < 0.01
+    assert "not checked: these are the moving average" in (tmp_path / "model" / "README.md").read_text()
+    values = json.loads((run / "config.json").read_text())
+    values["training"]["optimizer"]["average"] = None
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match="keeps no moving average of its parameters: it was begun without --average"):
+        load_trained(tmp_path / "run", average=True)
 
 
 @pytest.mark.slow

@@ -199,8 +199,8 @@ def test_signals_are_given_back():
 
 
 def test_trained_parameters_can_be_read(whole):
-    encoder, config, params, step, averaged = load_trained(whole.folder.path)
-    assert (encoder, step, averaged) == (whole.encoder, STEPS, False)
+    encoder, config, params, step = load_trained(whole.folder.path)
+    assert (encoder, step) == (whole.encoder, STEPS)
     assert config == dataclasses.replace(whole.config, run=str(whole.folder.path))
     assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, whole.program.init().params)
 

@@ -2,11 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from flax import nnx
 
 from jax_encoder.data.masking import Batch
 from jax_encoder.model import MaskedLM
-from jax_encoder.training.objective import cross_entropy_sums, loss_sums
+from jax_encoder.training.objective import Penalties, cross_entropy_sums, loss_sums
 from tests.jax_encoder.training.helpers import CONFIG, on_device, random_batch
 
 B, K, V = 2, 3, 5
@@ -98,3 +99,18 @@ def test_dropout_only_with_a_key(model):
     losses = [float(summed(*model, batch, key)[0]) for key in (None, None, jax.random.key(0), jax.random.key(1))]
     assert losses[0] == losses[1]
     assert len(set(losses)) == 3
+
+
+def test_penalties_are_torchs_smoothing_and_the_square_of_the_logarithm():
+    rng = np.random.default_rng(3)
+    logits_BKV, labels_BK = 3 * rng.standard_normal((2, 4, 7)), rng.integers(7, size=(2, 4))
+    weights_BK = np.array([[1.0, 1, 1, 0], [1, 0, 0, 0]], np.float32)
+    given = jnp.asarray(logits_BKV), jnp.asarray(labels_BK, jnp.int32), jnp.asarray(weights_BK)
+    sums = cross_entropy_sums(*given, Penalties(label_smoothing=0.2, z_loss=0.1))
+    chosen = weights_BK > 0
+    logits, labels = torch.tensor(logits_BKV[chosen]), torch.tensor(labels_BK[chosen])
+    smoothed = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.2, reduction="sum")
+    assert float(sums.loss) == pytest.approx(float(smoothed + 0.1 * logits.logsumexp(-1).square().sum()), rel=1e-12)
+    plain = cross_entropy_sums(*given)
+    assert (sums.correct, sums.targets) == (plain.correct, plain.targets)
+    assert float(cross_entropy_sums(*given, Penalties()).loss) == float(plain.loss)

@@ -13,7 +13,6 @@ from jax_encoder.config import EncoderConfig
 from jax_encoder.heads import Pooler
 from jax_encoder.model import MaskedLM, Model, Parts, shapes_of
 from jax_encoder.params import named, params_of
-from jax_encoder.training.config import OptimizerOptions
 from jax_encoder.training.optimizer import (
     apply_gradients,
     average_of,
@@ -22,6 +21,7 @@ from jax_encoder.training.optimizer import (
     learning_rates,
     make_optimizer,
 )
+from jax_encoder.training.optimizer_config import OptimizerOptions
 from parity.encoder.table import match
 from parity.encoder.variants import variants
 from parity.encoder.weights import rows
