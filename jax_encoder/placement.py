@@ -83,6 +83,11 @@ def split_by_hand(attend: Attend) -> Attend:
     return attend if placement is None else placement.attend(attend)
 
 
+def shared() -> bool:
+    """Whether rows and words lie on many devices."""
+    return _PLACEMENT.get() is not None
+
+
 def gathers() -> bool:
     """Whether layers gather their parameters, and are to run in a loop, out of which no compiler takes a gather: taken
     out of that over micro-batches, all layers would be gathered at once."""

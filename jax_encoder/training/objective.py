@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from jax_encoder import masks
+from jax_encoder import masks, placement
 from jax_encoder.data.masking import Batch
 from jax_encoder.params import Params, with_params
 from jax_encoder.precision import at_least_float32
@@ -84,6 +84,11 @@ def _backward(kept: tuple[Array, Array, Array], cotangent_BK: Array) -> tuple[Ar
     # The label's one is added where it lies: as a part of the loop it would have XLA repeat the loop for each product
     # that reads the result.
     logits_BKV, labels_BK, total_BK = kept
+    if placement.shared():
+        # Whoever adds by the number of a row is told of the labels of all rows, on every device.
+        word_11V = jnp.arange(logits_BKV.shape[-1], dtype=labels_BK.dtype)[None, None]
+        label_BKV = (labels_BK[:, :, None] == word_11V).astype(logits_BKV.dtype)
+        return (jnp.exp(logits_BKV - total_BK[:, :, None]) - label_BKV) * cotangent_BK[:, :, None], None
     weighed_BKV = jnp.exp(logits_BKV - total_BK[:, :, None]) * cotangent_BK[:, :, None]
     return weighed_BKV.at[*jnp.indices(labels_BK.shape), labels_BK].add(-cotangent_BK), None
 
