@@ -5,7 +5,7 @@ from jax_encoder.data.prepared.config import PrepareConfig
 
 
 def run(config: PrepareConfig) -> int:
-    """Prepares, says what to type next, and returns 0.
+    """Prepares, says what to type next, and returns 0; 130 for Ctrl-C.
 
     Raises:
         InputError: options, text or a folder that cannot be used.
@@ -18,7 +18,11 @@ def run(config: PrepareConfig) -> int:
     from jax_encoder.data.prepared.build import prepare_text
 
     console = Console()
-    folder = prepare_text(config, console)
+    try:
+        folder = prepare_text(config, console)
+    except KeyboardInterrupt:
+        console.print("stopped by Ctrl-C: the same command goes on where it was", highlight=False)
+        return 130
     if config.part is None:
         command = f"{pretrain_command()} --data {shlex.quote(str(folder))}"
         console.print(f"train on it with\n  {command}", highlight=False, markup=False, soft_wrap=True)

@@ -3,11 +3,14 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from jax_encoder.commands import prepare
+from jax_encoder.data.files import DiskFullError
 from jax_encoder.data.prepared.config import PrepareConfig
 from jax_encoder.errors import InputError
 from jax_encoder.training.config import PretrainConfig
@@ -121,6 +124,8 @@ def execute(command: PretrainConfig | Training, program: str) -> int:
         return _run(command)
     except InputError as error:
         return _failed(program, str(error), 2)
+    except DiskFullError as error:
+        return _failed(program, str(error), 1)
     except FloatingPointError as error:
         return _failed(program, str(error), 1)
     except KeyboardInterrupt:
@@ -141,8 +146,6 @@ def _run(command: PretrainConfig | Training) -> int:
     if isinstance(command, PrepareConfig):
         return prepare.run(command)
     # Imported here, so that --help and a mistyped option need not wait for JAX.
-    from pathlib import Path
-
     from rich.console import Console
 
     from jax_encoder.memory import keep_memory
@@ -151,8 +154,10 @@ def _run(command: PretrainConfig | Training) -> int:
     console = Console()
     if isinstance(command, Export):
         from jax_encoder.training.export import export_run
+        from jax_encoder.training.run_folder import RunFolder
 
-        folder = export_run(Path(command.run), Path(command.to), average=command.average)
+        with RunFolder.keep(Path(command.run), "export"):
+            folder = export_run(Path(command.run), Path(command.to), average=command.average)
         console.print(f"wrote {folder}: AutoModelForMaskedLM.from_pretrained({str(folder)!r}) loads it", soft_wrap=True)
         return 0
     if isinstance(command, Replay):
@@ -165,8 +170,7 @@ def _run(command: PretrainConfig | Training) -> int:
 
 
 def _train(command: PretrainConfig | Resume) -> int:
-    from pathlib import Path
-
+    """Begins a run or goes on with one; its folder is this process's until the end."""
     from rich.console import Console
 
     from jax_encoder.training import processes
@@ -179,15 +183,17 @@ def _train(command: PretrainConfig | Resume) -> int:
     from jax_encoder.training.summary import finish
 
     run = Path(command.run)
-    with Ending() as ending:
+    with Ending() as ending, ExitStack() as held:
         with processes.joined(command.launch, run):
             console = Console(quiet=not processes.leads())
             if isinstance(command, PretrainConfig):
                 with ending.at_once("before the first step: nothing is lost, and the same command begins again"):
-                    session = prepare_run(command, console)
+                    session = prepare_run(command, console, held=held)
             else:
                 with ending.at_once(f"before it went on; go on with\n  {resume_command(run)}"):
-                    session = open_session(RunFolder.open(run), mesh=command.mesh)
+                    # Of several processes the first has the folder for all.
+                    kept = held.enter_context(RunFolder.keep(run, "resume")) if processes.leads() else None
+                    session = open_session(kept or RunFolder.open(run), mesh=command.mesh)
                     keep_programs(console)
             outcome = train(session, console, ending)
             leads = processes.leads()

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,11 +28,14 @@ def is_lock(name: str) -> bool:
     return name.endswith(_SUFFIXES)
 
 
+_ours: Counter[Path] = Counter()  # locks of this process, and how many blocks each is held for
+
+
 @contextlib.contextmanager
 def held(
     folder: Path, task: str, *, name: str = "folder", sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[None]:
-    """Keeps a folder to this process within the block.
+    """Keeps a folder to this process within the block; blocks of one process may lie within one another.
 
     Args:
         folder: exists.
@@ -42,8 +46,21 @@ def held(
     Raises:
         InputError: another process has the folder, or no lock can be taken there.
     """
-    sign = folder / f"{name}{_SUFFIXES[1]}"
-    lock = filelock.FileLock(folder / f"{name}{_SUFFIXES[0]}", timeout=0, thread_local=False, fallback_to_soft=False)
+    path = folder.resolve() / f"{name}{_SUFFIXES[0]}"
+    with contextlib.ExitStack() as stack:
+        if not _ours[path]:
+            stack.enter_context(_taken(folder, task, path, sleep))
+        _ours[path] += 1
+        try:
+            yield
+        finally:
+            _ours[path] -= 1
+
+
+@contextlib.contextmanager
+def _taken(folder: Path, task: str, path: Path, sleep: Callable[[float], None]) -> Iterator[None]:
+    sign = path.with_suffix(_SUFFIXES[1])
+    lock = filelock.FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except filelock.Timeout:

@@ -16,6 +16,7 @@ from jax_encoder.data.tokenizer import Encoded, Vocabulary
 from jax_encoder.errors import InputError
 
 _FRAME = 2  # [CLS] before and [SEP] behind
+_SAVED_ROWS = 2**14  # written at once
 _CHUNK = 2**22  # tokens copied at once; the index arrays take some 24 bytes for each
 
 
@@ -148,12 +149,15 @@ def _fill(documents: Encoded, pieces: _Pieces, places: _Places, vocabulary: Voca
 
 def save_rows(rows: Rows, folder: Path, name: str) -> None:
     """Writes `folder/name.npy`, whole or not at all: tokens, then segments, stacked [2, R, T]."""
-    with written_whole(folder / f"{name}.npy") as temporary:
-        stacked = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=rows.tokens.dtype, shape=(2, *rows.tokens.shape)
-        )
-        stacked[0], stacked[1] = rows.tokens, rows.segments
-        stacked.flush()
+    # Not through a map: where a disk is full, writing to one ends the process without a word.
+    with written_whole(folder / f"{name}.npy") as temporary, temporary.open("wb") as stream:
+        header = {"descr": rows.tokens.dtype.str, "fortran_order": False, "shape": (2, *rows.tokens.shape)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for part in rows:
+            if part.shape != rows.tokens.shape:
+                raise ValueError(f"tokens have shape {rows.tokens.shape}, segments {part.shape}")
+            for start in range(0, len(part), _SAVED_ROWS):
+                stream.write(np.ascontiguousarray(part[start : start + _SAVED_ROWS], rows.tokens.dtype).tobytes())
 
 
 def load_rows(folder: Path, name: str) -> Rows:

@@ -4,23 +4,27 @@ Orbax writes a checkpoint under another name and renames it, so that none is eve
 afterwards it cannot know: beside each lies a list of their checksums, in the form that `sha256sum -c` reads.
 """
 
+import contextlib
 import hashlib
 import json
 import re
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
 
-from jax_encoder.data.files import written_whole
+from jax_encoder.data.files import DiskFullError, full_disk_told, reserve, written_whole
 from jax_encoder.errors import InputError
 from jax_encoder.training import processes
 from jax_encoder.training.step import TrainState
 
 _NAME = re.compile(r"step_(\d{8,})")
 _LIST_SUFFIX = ".sha256"
+_OVERHEAD = 2**18  # bytes, beside the arrays
 
 
 class Restored(NamedTuple):
@@ -56,16 +60,27 @@ class Checkpoints:
 
         Killed at any moment, this leaves the checkpoints that were there before, or the new one too. Of several
         processes each writes its shares, and all have to take part.
+
+        Raises:
+            DiskFullError: there is no room; the checkpoints that were there before are.
         """
         step = int(state.step)
         path, checksums = self._paths(step)
         if processes.leads():
             checksums.unlink(missing_ok=True)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path, _as_dict(state), force=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Tried first: Orbax's threads go on for a while after one of them found no room, and print what they find.
+            reserve(path, sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD)
+        try:
+            with full_disk_told(path), _threads_hushed(), ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(path, _as_dict(state), force=True)
+            if processes.leads():
+                with written_whole(checksums) as temporary:
+                    temporary.write_text("".join(f"{sum_}  {name}\n" for name, sum_ in _checksums(path).items()))
+        except DiskFullError:
+            self._remove(step)
+            raise
         if processes.leads():
-            with written_whole(checksums) as temporary:
-                temporary.write_text("".join(f"{sum_}  {name}\n" for name, sum_ in _checksums(path).items()))
             self._prune(step)
         processes.together(f"the checkpoint of step {step}")
 
@@ -132,16 +147,35 @@ class Checkpoints:
         path = self.folder / f"step_{step:08d}"
         return path, path.with_name(path.name + _LIST_SUFFIX)
 
+    def _remove(self, step: int) -> None:
+        """Deletes what there is of one step: room for what comes next."""
+        name = self._paths(step)[0].name
+        for path in self.folder.iterdir():
+            if path.name.removeprefix(".").startswith(name):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
     def _prune(self, newest: int) -> None:
         """Deletes older checkpoints, those of a future that was damaged and left, and what was never finished."""
         kept = {self._paths(step)[0].name for step in [s for s in self.steps() if s <= newest][-self.keep :]}
         for path in self.folder.iterdir():
-            if path.name.removesuffix(_LIST_SUFFIX) in kept:
+            # Orbax and `written_whole` put something behind the name of what is not finished, or a dot before it.
+            if path.name.removesuffix(_LIST_SUFFIX) in kept or not _NAME.match(path.name.removeprefix(".")):
                 continue
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+@contextlib.contextmanager
+def _threads_hushed() -> Iterator[None]:
+    """Orbax's threads print the traceback of what is then raised here as well."""
+    before = threading.excepthook
+    threading.excepthook = lambda _: None
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _checksums(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ import jax
 from rich.console import Console
 
 from jax_encoder.data.batches import prefetch
+from jax_encoder.data.files import DiskFullError
 from jax_encoder.data.masking import Batch
 from jax_encoder.kernels import table
 from jax_encoder.params import Params, named
@@ -197,12 +198,12 @@ class _Loop:
                     self._record(leave=0)
                     self.clock.pause()
                     if saves:
-                        self._save(state)
+                        self._save(state, must=last or stopped)
                     if evaluates and not stopped:
                         stopped = not self.evaluate(step, state)
                         signalled = self.interrupt.number if stopped else None
                         if stopped and not saves:
-                            self._save(state)
+                            self._save(state, must=True)
                     self.clock.resume()
                 if stopped:
                     break
@@ -235,10 +236,23 @@ class _Loop:
             "or a lower --clip-norm"
         )
 
-    def _save(self, state: TrainState) -> None:
-        with self.ending.saving():
-            self.log.flush()
-            self.session.checkpoints.save(state)
+    def _save(self, state: TrainState, *, must: bool) -> None:
+        """Saves a checkpoint; where the disk is full the run goes on without, unless it `must` be saved, or other
+        processes save their shares of it."""
+        try:
+            with self.ending.saving():
+                self.log.flush()
+                self.session.checkpoints.save(state)
+        except DiskFullError as error:
+            step, newest = int(state.step), self.session.checkpoints.newest()
+            if must or not processes.alone():
+                raise DiskFullError(
+                    f"step {step} could not be saved, {error}; the newest checkpoint is that of step {newest}. Make "
+                    f"room, and go on with\n  {resume_command(self.session.folder.path)}"
+                ) from None
+            self.display.note(
+                f"step {step} is not saved, {error}; the run goes on, the newest checkpoint is that of step {newest}"
+            )
 
     def evaluate(self, step: int, state: TrainState) -> bool:
         """Evaluates, and returns True; or gives up because of a signal: the run that goes on from here does it then."""

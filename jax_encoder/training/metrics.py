@@ -4,14 +4,17 @@ A line holds "split" ("train" or "held_out"), "step" (updates made so far) and t
 in steps until then; all other numbers are the same in every run from the same config.
 """
 
+import contextlib
+import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from tensorboardX import SummaryWriter
-
-from jax_encoder.data.files import written_whole
+from jax_encoder.data.files import DiskFullError, full_disk_told, written_whole
+from jax_encoder.training import manifest
+from jax_encoder.training.events import Events
 
 Record = dict[str, Any]
 Split = Literal["train", "held_out"]
@@ -19,15 +22,20 @@ Split = Literal["train", "held_out"]
 
 def read(path: Path) -> list[Record]:
     """All whole lines; a line cut off by a kill, and what follows it, is left out."""
-    records: list[Record] = []
-    if not path.exists():
-        return records
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    return [record for _, record in _lines(path.read_bytes())] if path.exists() else []
+
+
+def _lines(content: bytes) -> Iterator[tuple[bytes, Record]]:
+    """Lines, and what they hold, up to one that is none of a run's."""
+    for line in content.splitlines(keepends=True):
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return records
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        whole = isinstance(record, dict) and type(record.get("step")) is int
+        if not whole or record.get("split") not in ("train", "held_out") or not line.endswith(b"\n"):
+            return
+        yield line, record
 
 
 def of_split(path: Path, split: Split) -> list[Record]:
@@ -50,34 +58,56 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path, events: Path, *, step: int):
-        kept = [record for record in read(path) if record["step"] <= step]
+        content = path.read_bytes() if path.exists() else b""
+        kept = b"".join(line for line, record in _lines(content) if record["step"] <= step)
+        self._sum, self._size = hashlib.sha256(kept), len(kept)
+        # Before the file is cut: what is written down must be true at every moment.
+        manifest.seal_lines(path.parent, self._so_far())
         with written_whole(path) as temporary:
-            temporary.write_text("".join(_line(record) for record in kept), encoding="utf-8")
-        self._file = path.open("a", encoding="utf-8", buffering=1)  # by lines, for whoever follows it
-        # The suffix keeps two writers of one second apart.
-        self._writer = SummaryWriter(
-            str(events), purge_step=step + 1 if step else None, filename_suffix=f".from_{step}"
-        )
+            temporary.write_bytes(kept)
+        self._path = path
+        self._file = path.open("ab", buffering=0)  # by lines, for whoever follows it
+        self._waiting = b""  # for room on the disk
+        self._events = Events(events, step=step)
 
     def write(self, split: Split, step: int, values: Record) -> None:
-        """Adds one line; None stands for a number that is not finite."""
-        self._file.write(_line({"split": split, "step": step, **values}))
+        """Adds one line; None stands for a number that is not finite. A line that a full disk does not take waits."""
+        self._waiting += _line({"split": split, "step": step, **values}).encode()
+        with contextlib.suppress(DiskFullError):
+            self._write_waiting()
         for name, value in values.items():
-            if value is None:
-                continue
-            self._writer.add_scalar(f"{split}/{name}", value, step)
+            if value is not None:
+                self._events.add(f"{split}/{name}", value, step)
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            with full_disk_told(self._path):
+                count = self._file.write(self._waiting)
+            self._sum.update(self._waiting[:count])
+            self._size += count
+            self._waiting = self._waiting[count:]
 
     def flush(self) -> None:
-        """Puts all lines on the disk: a checkpoint must never be newer than its lines."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._writer.flush()
+        """Puts all lines on the disk: a checkpoint must never be newer than its lines.
+
+        Raises:
+            DiskFullError: there is no room; the lines wait for the next time.
+        """
+        self._write_waiting()
+        with full_disk_told(self._path):
+            os.fsync(self._file.fileno())
+            manifest.seal_lines(self._path.parent, self._so_far())
+        self._events.flush()
+
+    def _so_far(self) -> manifest.Lines:
+        return manifest.Lines(self._size, self._sum.hexdigest())
 
     def close(self) -> None:
-        """Flushes and closes."""
-        self.flush()
+        """Flushes, as far as there is room, and closes."""
+        with contextlib.suppress(DiskFullError):
+            self.flush()
         self._file.close()
-        self._writer.close()
+        self._events.close()
 
 
 class NoLog:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,31 +35,38 @@ class _Text(NamedTuple):
     report: dict[str, Any]
     encoder: EncoderConfig
     rows: dict[str, Rows]
+    prepared: Prepared | None = None
 
 
-def prepare(config: PretrainConfig, console: Console) -> Session:
+def prepare(config: PretrainConfig, console: Console, *, held: ExitStack | None = None) -> Session:
     """Makes the run folder, up to the checkpoint of step 0.
 
     Everything that can be refused is refused before the folder is made.
+
+    Args:
+        config: what to train.
+        console: to speak to.
+        held: keeps the folder to this process until it is closed; None: until this function returns.
 
     Raises:
         InputError: options that cannot work, text or tokenizer that cannot be used, or a folder that is taken.
     """
     config.check()
-    processes.by_lead("run folder", lambda: _made(config, console))
-    session = open_session(RunFolder(Path(config.run)))
-    processes.by_lead("baselines", lambda: _counted(session, console))
-    keep_programs(console)
-    with compiling(console, "the initial parameters"):
-        state = session.program.init()
-    session.checkpoints.save(state)
-    if processes.leads():
-        session.folder.finish()
-    return session
+    with ExitStack() as own:
+        processes.by_lead("run folder", lambda: _made(config, console, held or own))
+        session = open_session(RunFolder(Path(config.run)))
+        processes.by_lead("baselines", lambda: _counted(session, console))
+        keep_programs(console)
+        with compiling(console, "the initial parameters"):
+            state = session.program.init()
+        session.checkpoints.save(state)
+        if processes.leads():
+            session.folder.finish()
+        return session
 
 
-def _made(config: PretrainConfig, console: Console) -> str:
-    """Makes the folder with all that a session is opened from; returns its path."""
+def _made(config: PretrainConfig, console: Console, held: ExitStack) -> str:
+    """Makes the folder with all that a session is opened from, and keeps it; returns its path."""
     encoder = choose_encoder(config.model)
     RunFolder.check_free(Path(config.run))
     config = _on_devices(config, encoder)
@@ -70,14 +78,14 @@ def _made(config: PretrainConfig, console: Console) -> str:
     choose_layout(config, text.encoder)
     for number, line in enumerate(recipes.told(config)):
         _note(console, f"{'' if number else 'recipe':11}{line}")
-    folder = RunFolder.create(Path(config.run))
+    folder = held.enter_context(RunFolder.create(Path(config.run)))
     tokenizer.save_tokenizer(text.tokenizer, folder.tokenizer)
     folder.write_json(folder.tokenizer_report, text.report)
     folder.rows.mkdir(exist_ok=True)
     for name, rows in text.rows.items():
         save_rows(rows, folder.rows, name)
-    if prepared is not None:
-        remember(prepared, folder.prepared)
+    if text.prepared is not None:
+        remember(text.prepared, folder.prepared)
     folder.write_config(config, text.encoder)
     return str(folder.path)
 
@@ -91,6 +99,7 @@ def _counted(session: Session, console: Console) -> str:
         counted = load_rows(folder.rows, "train") if prepared is None else counted_rows(prepared)
         baselines = baseline_losses(counted, session.held_out, vocabulary)
     folder.write_json(folder.baselines, baselines._asdict())
+    folder.seal()
     return str(folder.baselines)
 
 
@@ -148,6 +157,7 @@ def _take_prepared(prepared: Prepared, config: PretrainConfig, encoder: EncoderC
         json.loads((prepared.folder / manifest.REPORT).read_text(encoding="utf-8")),
         encoder,
         {"held_out": held_out_rows(prepared, config.text)},
+        prepared,
     )
 
 

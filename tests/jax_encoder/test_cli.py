@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Expected one of {train, resume, export, replay, encode, fill-mask}"),
+        ([], "Expected one of {prepare, train, resume, export, replay, encode, fill-mask}"),
         (["encode", "x.txt"], "--model"),
         (["encode", "--model", "x"], "FILE"),
         (["encode", "--model", "x", "x.txt", "--dtype", "float16"], "float16"),

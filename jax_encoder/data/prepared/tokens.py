@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from jax_encoder.data.corpus import digest_of, is_held_out
 from jax_encoder.data.documents import Form, read_documents
@@ -24,7 +23,8 @@ from jax_encoder.data.files import sha256_of, write_json, written_whole
 from jax_encoder.data.prepared import pool
 from jax_encoder.data.prepared.duplicates import bands
 from jax_encoder.data.prepared.plan import Unit, size_of
-from jax_encoder.data.tokenizer import Vocabulary, encode_plainly, load_tokenizer, plain, vocabulary_of
+from jax_encoder.data.tokenizer import Vocabulary, load_tokenizer, vocabulary_of
+from jax_encoder.data.words import Words
 from jax_encoder.errors import InputError
 
 CHUNK_BYTES = 2**25  # of text
@@ -149,7 +149,7 @@ class _Batch(NamedTuple):
     digests: list[bytes]
 
 
-def _batches(documents: Iterator[str], tokenizer: Tokenizer) -> Iterator[_Batch]:
+def _batches(documents: Iterator[str], words: Words) -> Iterator[_Batch]:
     """Documents in tokens, up to the size of a chunk."""
     read = 0
     while read < CHUNK_BYTES:
@@ -163,17 +163,17 @@ def _batches(documents: Iterator[str], tokenizer: Tokenizer) -> Iterator[_Batch]
         if not texts:
             return
         read += size
-        encoded = encode_plainly(tokenizer, texts)
+        encoded = words.encode(texts)
         yield _Batch(texts, encoded.tokens, np.diff(encoded.starts), [digest_of(text) for text in texts])
 
 
 def _write(path: Path, documents: Iterator[str], task: Task) -> bool:
     """Writes the next chunk; says whether there was anything left to write."""
-    tokenizer, vocabulary = _tokenizer(task.tokenizer)
+    words, vocabulary = _tokenizer(task.tokenizer)
     kept: dict[str, list[np.ndarray]] = {name: [] for name in ("tokens", "lengths", "digests", "bands", "held_out")}
     figures = dict.fromkeys(("text_bytes", "characters", "words", "unknown"), 0)
     content = hashlib.sha256()
-    for batch in _batches(documents, tokenizer):
+    for batch in _batches(documents, words):
         held_out = [_side(task, digest) for digest in batch.digests]
         kept["tokens"].append(batch.tokens)
         kept["lengths"].append(batch.lengths)
@@ -206,6 +206,6 @@ def _side(task: Task, digest: bytes) -> bool:
 
 
 @lru_cache(maxsize=1)  # one in every process
-def _tokenizer(path: Path) -> tuple[Tokenizer, Vocabulary]:
+def _tokenizer(path: Path) -> tuple[Words, Vocabulary]:
     tokenizer = load_tokenizer(path)
-    return plain(tokenizer), vocabulary_of(tokenizer)
+    return Words(tokenizer), vocabulary_of(tokenizer)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ import parity
 from parity.errors import UsageError
 from parity.judge.verdict import Verdict
 from tests.parity.models import toys
+from tests.sources import ROOT
 
 RANDOM = np.random.default_rng(0)
 KERNEL, BIAS = RANDOM.normal(size=(8, 6)), RANDOM.normal(size=6)
@@ -198,6 +201,21 @@ def test_random_numbers_are_told():
     report = parity.compare(parity.jax(lambda input: input), parity.torch(module), {"input": toys.sequences()})
     assert report.verdict is Verdict.FAIL_SEMANTIC
     assert "is dropout left on?" in str(report)
+
+
+def test_nothing_is_imported_before_it_is_asked_for_and_jax_not_for_torch_alone():
+    code = """
+import sys, parity
+assert not {"numpy", "jax", "torch"} & set(sys.modules)
+sys.modules.update(dict.fromkeys(("jax", "jaxlib", "flax")))
+import numpy
+sides = [parity.torch(one) for one in (lambda x: x + x, lambda x: x * 2)]
+print(parity.compare(*sides, {"x": numpy.random.default_rng(0).normal(size=(3, 4))}, backward=True).verdict)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "PASS", done.stderr
+    with pytest.raises(AttributeError, match="module 'parity' has no attribute 'nothing'"):
+        parity.nothing  # noqa: B018
 
 
 def test_a_side_that_changes_from_run_to_run_is_an_error():

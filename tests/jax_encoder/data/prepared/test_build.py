@@ -207,34 +207,43 @@ def _some(folder: Path) -> Path:
 
 
 def start(corpus: Path, to: Path, *more: str) -> subprocess.Popen:
-    options = ["--data", str(corpus), "--to", str(to), "--seq-len=64", "--vocab-size=300", "--workers=2", *more]
+    options = [
+        "--data",
+        str(corpus),
+        "--to",
+        str(to),
+        "--seq-len=64",
+        "--vocab-size=300",
+        "--tokenizer-text=1",
+        "--workers=2",
+        *more,
+    ]
     command = [sys.executable, str(ROOT / "train.py"), "prepare", *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
 def test_processes_killed_for_real(tmp_path):
-    """Two files of 9 MB each, two workers; killed twice, once while they work."""
-    folder = tmp_path / "corpus"
-    folder.mkdir()
-    for name in "abcd":
-        (folder / f"{name}.txt.gz").write_bytes(gzip.compress("\n\n".join(texts(20_000, ord(name))).encode()))
-    whole = start(folder, tmp_path / "whole")
+    """Stopped in the middle, so that another finds the folder locked, then killed; twice."""
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress("\n\n".join(texts(9000)).encode()))
+    whole = start(tmp_path / "a.txt.gz", tmp_path / "whole")
     out, err = whole.communicate(timeout=300)
     assert (whole.returncode, err) == (0, ""), out
-    for pattern in ("tokenizer.json", "unfinished/unit-*.json"):
-        process = start(folder, tmp_path / "to")
+    for name in ("tokenizer.json", "unfinished/chunk-000000-0000.npz"):
+        process = start(tmp_path / "a.txt.gz", tmp_path / "to")
         deadline = time.monotonic() + 200
-        while not list((tmp_path / "to").glob(pattern)):
+        while not (tmp_path / "to" / name).exists():
             assert process.poll() is None
             assert time.monotonic() < deadline
-            time.sleep(0.02)
-        second = start(folder, tmp_path / "to")
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGSTOP)
+        second = start(tmp_path / "a.txt.gz", tmp_path / "to")
         _, err = second.communicate(timeout=100)
         assert second.returncode == 2
         assert f"is in use by prepare (process {process.pid} on " in err
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    last = start(folder, tmp_path / "to")
-    assert last.wait(timeout=300) == 0, last.communicate()
+    last = start(tmp_path / "a.txt.gz", tmp_path / "to")
+    out, err = last.communicate(timeout=300)
+    assert (last.returncode, err) == (0, ""), out
     assert contents(tmp_path / "to") == contents(tmp_path / "whole")
