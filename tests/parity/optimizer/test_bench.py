@@ -65,7 +65,7 @@ OWN = {"stable-one-for-all", "lamb-trust-without-decay", "muon-scale", "average-
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BUGS.keys() - {bug.name for bug in LAYERED_BUGS} | OWN)
+@pytest.mark.parametrize("name", sorted(BUGS.keys() - {bug.name for bug in LAYERED_BUGS} | OWN))
 def test_a_planted_bug_is_caught_located_and_named(name):
     bug = BUGS[name]
     bench = bench_of(bug.variant)
