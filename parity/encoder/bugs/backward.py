@@ -43,7 +43,7 @@ def _loss(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Plant:
 def _our_loss(function: Callable) -> Plant:
     """Another mean loss of (losses of every target, weights)."""
 
-    def sums(logits: Any, labels: Any, weights: Any, _: Any) -> objective.LossSums:
+    def sums(logits: Any, labels: Any, weights: Any, *_: Any) -> objective.LossSums:
         logits = logits.astype(float)
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, :, None], axis=2)[:, :, 0]
         one = jnp.ones((), logits.dtype)

@@ -14,6 +14,7 @@ from jax_encoder.data.masking import Batch
 from jax_encoder.errors import InputError
 from jax_encoder.huggingface import publish
 from jax_encoder.params import named
+from jax_encoder.training import manifest
 from jax_encoder.training.config import ModelOptions, OptimizerOptions, PretrainConfig, TextOptions
 from jax_encoder.training.prepare import prepare
 from jax_encoder.training.session import load_trained
@@ -177,6 +178,11 @@ def test_a_certificate_holds_until_something_changes(run_folder, tmp_path, capsy
     assert capsys.readouterr().out.startswith("parity verified: PASS, ")
 
     edited(folder / "config.json", '"norm_eps": 1e-12', '"norm_eps": 1e-05')
+    assert cli.main(["verify", str(folder)]) == 2
+    assert "config.json is not what was written" in capsys.readouterr().err
+
+    # Whoever changes the list of files as well has the certificate against him.
+    manifest.seal(folder, [folder / "config.json"])
     assert cli.main(["verify", str(folder)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"parity NOT verified: the config changed: SHA-256 was {hashes['config'][:12]} and is ")
