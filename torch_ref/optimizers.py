@@ -7,6 +7,7 @@ algorithm 2, https://arxiv.org/abs/1904.00962; Muon: Jordan et al. (2024), https
 with the scale of Liu et al. (2025), section 2.2, https://arxiv.org/abs/2502.16982
 """
 
+import abc
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 Groups = Iterable[dict[str, Any]]
 
 
-class _Adaptive(torch.optim.Optimizer):
+class _Adaptive(torch.optim.Optimizer, abc.ABC):
     """What has Adam's two moments; `move` says what it makes of them."""
 
     def __init__(self, groups: Groups, *, betas: tuple[float, float], eps: float):
@@ -30,9 +31,9 @@ class _Adaptive(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     self.move(parameter, parameter.grad, group)
 
+    @abc.abstractmethod
     def move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         """One parameter's step."""
-        raise NotImplementedError
 
     def moments(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Adds a gradient to both moments; returns them corrected for their start at 0."""

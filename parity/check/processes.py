@@ -1,14 +1,13 @@
 """Work shared out among a few processes: what every piece of it comes to, in the order asked for."""
 
-import contextlib
 import multiprocessing
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from parity.errors import UsageError
+from parity.graph.processes import unheard
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -43,7 +42,7 @@ def shared_out(
     others = multiprocessing.active_children()
     with ProcessPoolExecutor(workers, context, initializer=start) as pool:
         try:
-            with _unheard():
+            with unheard():
                 asked = {pool.submit(work, piece): index for index, piece in enumerate(pieces)}
             for one in as_completed(asked):
                 found[asked[one]] = one.result()
@@ -65,13 +64,3 @@ def _here(work: Callable[[Piece], Result], piece: Piece, done: Callable[[Piece],
     found = work(piece)
     done(piece)
     return found
-
-
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """A process that is started meanwhile never hears Ctrl-C, which is for the one that starts it; that one, later."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -3,16 +3,15 @@
 How many there are is settled before JAX starts, and this process may have started it long ago.
 """
 
-import contextlib
 import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from parity.errors import UsageError
+from parity.graph.processes import unheard
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -44,7 +43,7 @@ def simulated(
         try:
             for piece in pieces:
                 progress(piece)
-                with _unheard():
+                with unheard():
                     asked = pool.submit(work, piece)
                 found.append(asked.result())
         except BrokenProcessPool as error:
@@ -64,13 +63,3 @@ def begin(devices: int) -> None:
     others = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(_FLAG)]
     os.environ["XLA_FLAGS"] = " ".join([*others, f"{_FLAG}={devices}"])
     os.environ["JAX_PLATFORMS"] = "cpu"
-
-
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """A process that is started meanwhile never hears Ctrl-C, which is for the one that starts it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
